@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/trips"
@@ -28,6 +29,13 @@ func PositionsChannel(node string) Channel { return Channel("positions:" + node)
 // of the user follow it.
 func UserChannel(user trips.Actor) Channel {
 	return Channel("user:" + string(user.Role) + ":" + user.ID)
+}
+
+// UserOf returns the user whose channel it is; false if it is no such channel.
+func UserOf(c Channel) (user trips.Actor, ok bool) {
+	rest, ok := strings.CutPrefix(string(c), "user:")
+	role, id, hasID := strings.Cut(rest, ":")
+	return trips.Actor{Role: trips.Role(role), ID: id}, ok && hasID
 }
 
 // CarChannel is for each fix of a driver on a trip. The nodes whose riders watch

@@ -25,6 +25,7 @@ type Members struct {
 	// Of the goroutine in Run.
 	lastBeat   time.Time // when a heartbeat last reached Redis
 	trustUntil time.Time // before it, nodes of the last view count as alive
+	earlier    []string  // of those alive, the ones of an earlier build
 
 	mu     sync.RWMutex // guards below
 	owners *ownerView   // of the nodes that are alive; replaced when they change
@@ -94,34 +95,55 @@ func (m *Members) sendHeartbeat(ctx context.Context) error {
 	// The commands are one transaction. If Redis lost everything between them,
 	// this node would not notice and believe that it is alone.
 	pipe := m.redis.commands.TxPipeline()
-	added := pipe.ZAdd(ctx, key, redis.Z{Score: float64(now), Member: m.node})
-	pipe.ZRemRangeByScore(ctx, key, "-inf", strconv.FormatInt(now-10*m.ttl.Milliseconds(), 10))
-	fresh := pipe.ZRangeByScore(ctx, key, &redis.ZRangeBy{
-		Min: "(" + strconv.FormatInt(now-m.ttl.Milliseconds(), 10), Max: "+inf"})
+	added, fresh := m.addBeat(ctx, pipe, m.redis.membersKey(), now)
+	_, ofThisBuild := m.addBeat(ctx, pipe, m.redis.currentMembersKey(), now)
 	if _, err := pipe.Exec(ctx); err != nil {
 		return fmt.Errorf("heartbeat: %w", err)
 	}
 
-	m.updateView(fresh.Val(), added.Val() == 1, time.Now())
+	m.updateView(fresh.Val(), ofThisBuild.Val(), added.Val() == 1, time.Now())
 	return nil
 }
 
-// updateView takes the nodes whose heartbeats are fresh. After an outage, or
-// when Redis had lost this node's entry, it had lost or outlived those of the
-// others too: they get one ttl to be seen again before they count as dead.
-func (m *Members) updateView(fresh []string, forgotten bool, now time.Time) {
+// addBeat adds the commands that write this node's heartbeat into a set, drop
+// those of long ago, and read those that are fresh.
+func (m *Members) addBeat(ctx context.Context, pipe redis.Pipeliner, key string, now int64) (*redis.IntCmd, *redis.ZSliceCmd) {
+	added := pipe.ZAdd(ctx, key, redis.Z{Score: float64(now), Member: m.node})
+	pipe.ZRemRangeByScore(ctx, key, "-inf", strconv.FormatInt(now-10*m.ttl.Milliseconds(), 10))
+	return added, pipe.ZRangeByScoreWithScores(ctx, key, &redis.ZRangeBy{
+		Min: "(" + strconv.FormatInt(now-m.ttl.Milliseconds(), 10), Max: "+inf"})
+}
+
+// updateView takes the fresh heartbeats of all nodes, and of those of this
+// build, which beat in both sets at once. After an outage, or when Redis had
+// lost this node's entry, it had lost or outlived those of the others too: they
+// get one ttl to be seen again before they count as dead.
+func (m *Members) updateView(fresh, ofThisBuild []redis.Z, forgotten bool, now time.Time) {
 	if forgotten || now.Sub(m.lastBeat) > m.ttl {
 		m.trustUntil = now.Add(m.ttl)
 	}
 	m.lastBeat = now
-	alive := append([]string{m.node}, fresh...)
+
+	alive, earlier := []string{m.node}, []string{}
+	for _, beat := range fresh {
+		alive = append(alive, beat.Member.(string))
+		if !slices.Contains(ofThisBuild, beat) {
+			earlier = append(earlier, beat.Member.(string))
+		}
+	}
 	if now.Before(m.trustUntil) {
-		alive = append(alive, m.AliveNodes()...)
+		for _, name := range m.AliveNodes() {
+			if slices.Contains(m.earlier, name) && !slices.Contains(alive, name) {
+				earlier = append(earlier, name)
+			}
+			alive = append(alive, name)
+		}
 	}
 
 	slices.Sort(alive)
 	alive = slices.Compact(alive)
-	m.setAlive(alive, false)
+	m.earlier = earlier
+	m.setAlive(alive, len(earlier) > 0)
 	m.redis.metrics.nodesAlive.Set(float64(len(alive)))
 }
 
@@ -139,7 +161,10 @@ func (m *Members) setAlive(alive []string, earlier bool) {
 func (m *Members) deregister(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
-	if err := m.redis.commands.ZRem(ctx, m.redis.membersKey(), m.node).Err(); err != nil {
+	pipe := m.redis.commands.TxPipeline()
+	pipe.ZRem(ctx, m.redis.membersKey(), m.node)
+	pipe.ZRem(ctx, m.redis.currentMembersKey(), m.node)
+	if _, err := pipe.Exec(ctx); err != nil {
 		m.redis.log.Debug("could not deregister; the heartbeat expires by itself", "err", err)
 	}
 }

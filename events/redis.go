@@ -139,6 +139,7 @@ func (r *Redis) EmbeddedURL() string {
 func (r *Redis) CommandsSent() int64 { return r.sessions.commands.Load() }
 
 func (r *Redis) membersKey() string             { return r.oneSlot("members") }
+func (r *Redis) currentMembersKey() string      { return r.membersKey() + ":2" } // of this build
 func (r *Redis) streamKey(stream string) string { return r.oneSlot(stream) }
 func (r *Redis) deadKey(stream string) string   { return r.oneSlot(stream) + ":dead" }
 

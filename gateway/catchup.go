@@ -21,6 +21,20 @@ func (g *Gateway) OnGap() {
 	g.wakeCatchUp()
 }
 
+// OnGapOf is OnGap for the sessions of some users. A session that has not begun
+// to read its state misses nothing by it. It does not block.
+func (g *Gateway) OnGapOf(users ...trips.Actor) {
+	marked := false
+	for _, user := range users {
+		for _, s := range g.sessions.OfUser(user, nil) {
+			marked = s.markGapIfReading() || marked
+		}
+	}
+	if marked {
+		g.wakeCatchUp()
+	}
+}
+
 // wakeCatchUp wakes catchUpAll. It never blocks.
 func (g *Gateway) wakeCatchUp() {
 	select {
@@ -72,6 +86,17 @@ func (s *session) markGap() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.cursor.markGap()
+}
+
+// markGapIfReading marks a gap if the session has begun to read its state, and
+// says whether it did.
+func (s *session) markGapIfReading() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.reading {
+		s.cursor.markGap()
+	}
+	return s.reading
 }
 
 // catchUp reads from the store what came after the last event and message sent,

@@ -257,7 +257,7 @@ func (s *session) sendChat(ctx context.Context, id string, c *wire.SendChat, ack
 	m, err := s.g.cfg.Room.Send(ctx, s.user, trips.TripID(c.GetTripId()), id, c.GetText())
 	ack.ChatSeq = m.Seq
 	if err == nil {
-		s.g.deliverChat(m, here)
+		s.g.deliverChat(trips.Actor{}, m, here)
 	}
 	return err
 }
@@ -268,14 +268,14 @@ type typingMark struct {
 	From trips.Role   `json:"from"`
 }
 
-// publishTyping publishes a typing mark, if it is about the trip that this
-// session follows. The mark may be lost.
+// publishTyping publishes a typing mark to the other party, if it is about the
+// trip that this session follows. The mark may be lost.
 func (s *session) publishTyping(t *wire.Typing) {
 	s.mu.Lock()
-	trip, region := s.cursor.trip, s.cursor.region
+	trip, region, other := s.cursor.trip, s.cursor.region, s.cursor.other
 	s.mu.Unlock()
 
-	if trip == "" || t.GetTripId() != string(trip) {
+	if trip == "" || t.GetTripId() != string(trip) || other.ID == "" {
 		return
 	}
 
@@ -287,7 +287,7 @@ func (s *session) publishTyping(t *wire.Typing) {
 	s.g.spawn(func() {
 		ctx, cancel := context.WithTimeout(s.g.base, time.Second)
 		defer cancel()
-		if s.g.cfg.Publish(ctx, TopicTyping, region, payload) != nil {
+		if s.g.cfg.Publish(ctx, other, TopicTyping, region, payload) != nil {
 			s.g.metrics.drops.WithLabelValues("typing").Inc()
 		}
 	})

@@ -20,6 +20,17 @@ const TopicTyping = "typing"
 // The shared state must have followed it. It does not wait for a phone.
 func (g *Gateway) DeliverTripEvent(ev trips.Event) { g.deliverTripEvent(ev, published) }
 
+// DeliverTripEventTo is DeliverTripEvent for one of the users that the event
+// concerns. It does nothing for any other user.
+func (g *Gateway) DeliverTripEventTo(user trips.Actor, ev trips.Event) {
+	if !ev.Trip.Concerns(user) {
+		return
+	}
+	for _, s := range g.sessions.OfUser(user, nil) {
+		s.afterWelcome(func() { s.deliverTripEvent(ev, published) })
+	}
+}
+
 // DeliverCommitted hands a move that this node has just committed to the
 // sessions here that it concerns, so that they hear of it at once, and also
 // while Redis is away. The event comes through Redis as well; the sessions know
@@ -38,17 +49,26 @@ func (g *Gateway) deliverTripEvent(ev trips.Event, from origin) {
 	}
 }
 
-// deliverChat hands a message to the sessions that follow its trip.
-func (g *Gateway) deliverChat(m chat.Message, from origin) {
+// deliverChat hands a message to the sessions that follow its trip; those of
+// one user, unless that is zero.
+func (g *Gateway) deliverChat(user trips.Actor, m chat.Message, from origin) {
 	for _, s := range g.chatSubscribers.recordMessage(m.Trip, m.Seq) {
-		s.afterWelcome(func() { s.deliverChat(m, from) })
+		if isMeant(user, s.user) {
+			s.afterWelcome(func() { s.deliverChat(m, from) })
+		}
 	}
 }
 
 // DeliverMessage decodes a message published on any other topic and hands it to
 // the sessions it concerns. Only one goroutine at a time may call it.
 func (g *Gateway) DeliverMessage(topic string, payload []byte) {
-	if err := g.decodeMessage(topic, payload); err != nil {
+	g.DeliverMessageTo(trips.Actor{}, topic, payload)
+}
+
+// DeliverMessageTo is DeliverMessage for the sessions of one user. It delivers
+// nothing that does not concern the user.
+func (g *Gateway) DeliverMessageTo(user trips.Actor, topic string, payload []byte) {
+	if err := g.decodeMessage(user, topic, payload); err != nil {
 		g.DropUnreadable(topic, err)
 	}
 }
@@ -60,19 +80,33 @@ func (g *Gateway) DropUnreadable(topic string, err error) {
 	g.cfg.Log.Warn("a published message cannot be read", "topic", topic, "err", err)
 }
 
-func (g *Gateway) decodeMessage(topic string, payload []byte) error {
+// decodeMessage hands a message to the sessions of a user, or to those of all
+// if that is zero.
+func (g *Gateway) decodeMessage(user trips.Actor, topic string, payload []byte) error {
 	switch topic {
 	case string(trips.TopicChat):
-		return decodeAndDeliver(payload, func(m chat.Message) { g.deliverChat(m, published) })
+		return decodeAndDeliver(payload, func(m chat.Message) { g.deliverChat(user, m, published) })
 	case string(trips.TopicReceipt):
-		return decodeAndDeliver(payload, g.deliverReceipt)
+		return decodeAndDeliver(payload, func(c payments.Charge) {
+			if isMeant(user, trips.Rider(c.Rider)) {
+				g.deliverReceipt(c)
+			}
+		})
 	case string(sos.TopicAlert):
-		return decodeAndDeliver(payload, g.deliverSOSAck)
+		return decodeAndDeliver(payload, func(a sos.Alert) {
+			if isMeant(user, a.From) {
+				g.deliverSOSAck(a)
+			}
+		})
 	case TopicTyping:
-		return decodeAndDeliver(payload, g.deliverTyping)
+		return decodeAndDeliver(payload, func(t typingMark) { g.deliverTyping(user, t) })
 	}
 	return nil
 }
+
+// isMeant returns true if a message to one user, or to all if that is zero, is
+// for this user too.
+func isMeant(to, user trips.Actor) bool { return to == (trips.Actor{}) || to == user }
 
 // decodeAndDeliver decodes a payload and hands it on, or returns why it cannot
 // be decoded.
@@ -91,9 +125,9 @@ func (g *Gateway) deliverReceipt(c payments.Charge) {
 	}
 }
 
-func (g *Gateway) deliverTyping(t typingMark) {
+func (g *Gateway) deliverTyping(user trips.Actor, t typingMark) {
 	for _, s := range g.chatSubscribers.subscribersOf(t.Trip) {
-		if s.user.Role == t.From {
+		if s.user.Role == t.From || !isMeant(user, s.user) {
 			continue
 		}
 		s.afterWelcome(func() {
@@ -187,7 +221,7 @@ func (s *session) followTripLocked(t trips.Trip, seq, chatSeq uint32) {
 // from the reservation to the end of the ride, by the newest event known, not
 // the newest that the phone has.
 func (s *session) learnTripLocked(t trips.Trip) {
-	if !s.cursor.learnState(t) || s.user.Role != trips.RoleRider {
+	if !s.cursor.learnState(s.user.Role, t) || s.user.Role != trips.RoleRider {
 		return
 	}
 

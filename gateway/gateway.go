@@ -59,10 +59,17 @@ type Config struct {
 
 	// The callbacks. Many goroutines may call them at the same time.
 
-	// Publish sends a message to all nodes that listen to the region; it may
-	// be lost. The gateway calls it in a goroutine of its own, so it may block
-	// until ctx ends.
-	Publish func(ctx context.Context, topic string, region location.Region, payload []byte) error
+	// JoinNews is called once for each session, before its state is read: from
+	// then on the node hears the news of the user's trips. The channel is
+	// closed when none is missed any more; nil: that is not known soon. It must
+	// not block. LeaveNews is called when that session has ended. Both nil: the
+	// node hears all news.
+	JoinNews  func(user trips.Actor) (confirmed <-chan struct{})
+	LeaveNews func(user trips.Actor)
+	// Publish sends a message to the nodes that hear the news of a user's
+	// trips; it may be lost. region is the trip's. The gateway calls it in a
+	// goroutine of its own, so it may block until ctx ends.
+	Publish func(ctx context.Context, to trips.Actor, topic string, region location.Region, payload []byte) error
 	// OnOfferDeclined is called by the goroutine that runs a driver's commands
 	// when the driver does not want the offer. It may block for a moment.
 	OnOfferDeclined func(o dispatch.Offer)

@@ -41,7 +41,7 @@ func TestWhatNeedsNoLostPartNeverAsksIt(t *testing.T) {
 	database, redis := &abyss{over: make(chan struct{})}, &abyss{over: make(chan struct{})}
 	c := newTestNodeWith(t, func(cfg *Config) {
 		cfg.Store.(*memory).onRead = database.awaitAnswer
-		cfg.Publish = func(context.Context, string, location.Region, []byte) error {
+		cfg.Publish = func(context.Context, trips.Actor, string, location.Region, []byte) error {
 			redis.awaitAnswer()
 			return nil
 		}

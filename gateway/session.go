@@ -37,6 +37,7 @@ type session struct {
 	cursor   tripCursor
 	commands commandQueue
 	calls    sosCalls
+	reading  bool // has begun to read its state, after it joined the news
 	left     bool // not registered any more
 }
 

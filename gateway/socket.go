@@ -248,6 +248,7 @@ func (s *session) join() bool {
 		return false
 	}
 
+	joined := s.joinNews()
 	if s.closeIfRevoked() {
 		// CloseRevoked may have run just before the session was registered.
 		s.leave()
@@ -255,6 +256,7 @@ func (s *session) join() bool {
 	}
 
 	s.noteComeback(hello.GetResume())
+	s.awaitNews(joined)
 	if err := s.sendWelcome(hello.GetResume()); err != nil {
 		s.g.cfg.Log.Warn("a phone could not be welcomed", "user", s.user, "err", err)
 		s.conn.closeWith(wire.CloseOverload, "our database is slow: come back in some seconds")
@@ -320,6 +322,9 @@ func (s *session) leave() {
 	s.g.chatSubscribers.moveSession(s, s.cursor.trip, "")
 	s.mu.Unlock()
 
+	if s.g.cfg.LeaveNews != nil {
+		s.g.cfg.LeaveNews(s.user)
+	}
 	s.g.metrics.sessions.WithLabelValues(string(s.user.Role)).Dec()
 	for _, o := range s.g.unregisterSession(s) {
 		s.g.cfg.OnDriverGone(o)

@@ -251,10 +251,10 @@ func deliverAsNode(g *Gateway, n trips.OutboxMessage) {
 	g.DeliverTripEvent(ev)
 }
 
-func (c *testNode) publishMessage(_ context.Context, topic string, _ location.Region, payload []byte) error {
+func (c *testNode) publishMessage(_ context.Context, to trips.Actor, topic string, _ location.Region, payload []byte) error {
 	c.delivering.Lock()
 	defer c.delivering.Unlock()
-	c.g.DeliverMessage(topic, payload)
+	c.g.DeliverMessageTo(to, topic, payload)
 	return nil
 }
 

@@ -87,7 +87,7 @@ func TestAMessageCommittedHereDuringAWelcomeIsToldAfterItWhileRedisIsAway(t *tes
 		if err != nil {
 			t.Error(err)
 		}
-		c.g.deliverChat(m, here)
+		c.g.deliverChat(trips.Actor{}, m, here)
 	})
 
 	p := c.connectPhone(trips.Rider("r"), asJSONText, nil)

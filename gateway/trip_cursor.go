@@ -19,6 +19,7 @@ type tripCursor struct {
 
 	known uint32      // the newest event heard of, perhaps too early to be sent
 	state trips.State // after that event
+	other trips.Actor // the other party after that event; without an ID: none yet
 
 	seq  uint32 // the last event sent
 	chat uint32 // the last chat message sent
@@ -115,12 +116,16 @@ func (c *tripCursor) followTrip(role trips.Role, t trips.Trip, seq, chat uint32)
 	*c = tripCursor{trip: t.ID, last: last, region: t.Region, since: ownedSince(role, t), seq: seq, chat: chat, gap: c.gap}
 }
 
-// learnState records the state of the followed trip; false if that is old.
-func (c *tripCursor) learnState(t trips.Trip) bool {
+// learnState records the state of the followed trip for one of its users; false
+// if that is old.
+func (c *tripCursor) learnState(role trips.Role, t trips.Trip) bool {
 	if t.Version < c.known {
 		return false
 	}
-	c.known, c.state = t.Version, t.State
+	c.known, c.state, c.other = t.Version, t.State, trips.Rider(t.Rider)
+	if role == trips.RoleRider {
+		c.other = trips.Driver(t.Driver)
+	}
 	return true
 }
 

@@ -36,7 +36,7 @@ func TestACursorKnowsWhichTripComesNext(t *testing.T) {
 		cur.followTrip(c.role, tripAt("last", over, 10, 20), 1, 0)
 		now := tripAt("now", c.state, 100, 200)
 		cur.followTrip(c.role, now, 1, 0)
-		cur.learnState(now)
+		cur.learnState(trips.RoleRider, now)
 		if got := cur.compareTrip(c.role, c.trip); got != c.want {
 			t.Errorf("%s: %d, want %d", name, got, c.want)
 		}
@@ -162,7 +162,7 @@ func TestWhatIsLearnedIsNeverOlder(t *testing.T) {
 		state   trips.State
 		news    bool
 	}{{2, trips.Reserved, true}, {4, trips.OnTrip, true}, {3, trips.Arrived, false}, {4, trips.OnTrip, true}} {
-		if got := cur.learnState(trips.Trip{ID: "t", Version: c.version, State: c.state}); got != c.news {
+		if got := cur.learnState(trips.RoleRider, trips.Trip{ID: "t", Version: c.version, State: c.state}); got != c.news {
 			t.Errorf("version %d: %v", c.version, got)
 		}
 	}

@@ -2,6 +2,8 @@ package gateway
 
 import (
 	"context"
+	"errors"
+	"time"
 
 	"github.com/ridehail/ridehail/trips"
 	"github.com/ridehail/ridehail/wire"
@@ -12,6 +14,37 @@ import (
 // outlives every node, so any node knows what another one sent. A trip
 // that the database does not know is answered with recovered=false.
 const epoch = "1"
+
+// newsWithin bounds how long a phone that connects waits until its node hears
+// the news of its trips. If that takes longer, the session has a gap then.
+const newsWithin = 300 * time.Millisecond
+
+// joinNews makes the node hear the news of the user's trips. It returns a
+// channel that is closed when none is missed any more, or nil.
+func (s *session) joinNews() (confirmed <-chan struct{}) {
+	if s.g.cfg.JoinNews == nil {
+		return nil
+	}
+	return s.g.cfg.JoinNews(s.user)
+}
+
+// awaitNews waits for joinNews before the session reads its state, so that what
+// happens after the reading is heard.
+func (s *session) awaitNews(confirmed <-chan struct{}) {
+	if confirmed != nil {
+		late := time.NewTimer(newsWithin)
+		defer late.Stop()
+		select {
+		case <-confirmed:
+		case <-late.C:
+		case <-s.g.base.Done():
+		}
+	}
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.reading = true
+}
 
 // sendWelcome sends the phone the state of its trip. The session is registered
 // already: what is delivered meanwhile is held until the welcome is queued, and
@@ -66,8 +99,32 @@ func (s *session) readResume(ctx context.Context, w *wire.Welcome, r *wire.Resum
 	st, err = s.g.resumes.askState(ctx, who)
 	if err == nil {
 		owed = s.adoptTrip(w, r, st.ResumeState)
+		err = s.followForgottenTrip(ctx, st.Trip.ID)
 	}
 	return st, owed, err
+}
+
+// followForgottenTrip brings the shared state of a driver in line with the
+// store, if the node still takes the driver for busy with another trip than the
+// newest. It has not heard of that trip's end: the driver had no phone here
+// then.
+func (s *session) followForgottenTrip(ctx context.Context, newest trips.TripID) error {
+	if s.user.Role != trips.RoleDriver {
+		return nil
+	}
+	d, _ := s.g.cfg.Drivers.Get(trips.DriverID(s.user.ID))
+	if d.Trip == "" || d.Trip == newest {
+		return nil
+	}
+
+	t, err := s.g.cfg.Store.Trip(ctx, d.Trip)
+	if errors.Is(err, trips.ErrNotFound) {
+		return nil
+	}
+	if err == nil {
+		s.g.cfg.Drivers.Follow(t)
+	}
+	return err
 }
 
 // adoptTrip makes the session follow the phone's trip and puts it into the
@@ -77,6 +134,7 @@ func (s *session) adoptTrip(w *wire.Welcome, r *wire.Resume, st trips.ResumeStat
 	if !t.Concerns(s.user) {
 		t = trips.Trip{} // a trip that the phone named, and not its own
 	}
+	s.g.cfg.Drivers.Follow(t)
 
 	seq, said := t.Version, st.LastChatSeq
 	switch {
@@ -96,10 +154,6 @@ func (s *session) adoptTrip(w *wire.Welcome, r *wire.Resume, st trips.ResumeStat
 	s.mu.Lock()
 	s.followTripLocked(t, seq, said)
 	s.mu.Unlock()
-
-	if t.State.IsActive() {
-		s.g.cfg.Drivers.Follow(t)
-	}
 
 	return seq < t.Version || said < max(st.LastChatSeq, s.g.chatSubscribers.newestWhileJoining(t.ID)) || st.SOSAcked
 }

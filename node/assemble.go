@@ -29,6 +29,7 @@ func (n *Node) assembleParts() error {
 	n.follower = sharedstate.NewTripFollower(n.drivers, n.db, n.cfg.Name, n.log)
 	n.offers = &offerTransport{node: n.cfg.Name, drivers: n.drivers, redis: n.redis, log: n.log}
 
+	n.assembleNews()
 	n.readyChecks = n.newReadyChecks()
 
 	service := &trips.Service{Store: n.db, Now: n.clock.Now}
@@ -75,7 +76,8 @@ func (n *Node) assembleAPIs(service *trips.Service) error {
 	n.gateway = gateway.New(gateway.Config{
 		Node: n.cfg.Name, Trips: service, Store: n.db, Room: room, Receipts: n.db, Alerts: n.db, Booking: bookings,
 		Drivers: n.drivers, Inbox: dispatch.NewInbox(n.clock.Now), Auth: tokens,
-		Publish: n.publishMessage, OnOfferDeclined: n.offers.sendDeclined, OnDriverGone: n.offers.sendDriverGone,
+		JoinNews: n.news.joinUser, LeaveNews: n.news.leaveUser,
+		Publish: n.publishToUser, OnOfferDeclined: n.offers.sendDeclined, OnDriverGone: n.offers.sendDriverGone,
 		OnSuspect: n.suspects.Note, Origins: n.cfg.Origins, Registerer: n.registry, Now: n.clock.Now, Log: n.log,
 	})
 
@@ -98,6 +100,21 @@ func (n *Node) assembleDispatcher(service *trips.Service) error {
 	n.dispatcher = dispatch.New(dispatch.Config{Node: n.cfg.Name, Trips: service, Store: n.db, Drivers: n.drivers,
 		Transport: n.offers, Now: n.clock.Now, OwnsRegion: n.members.OwnsRegion, Policy: policy, Log: n.log, Registerer: n.registry})
 	return nil
+}
+
+// assembleNews builds what hears the other nodes.
+func (n *Node) assembleNews() {
+	n.unconfirmed = map[events.Channel]bool{}
+	for _, c := range n.ownChannels() {
+		n.unconfirmed[c] = true
+	}
+
+	n.listener = n.redis.NewListener(events.ListenerConfig{Name: "news", Node: n.cfg.Name, Handler: n})
+	n.listener.Follow(n.ownChannels()...)
+	n.news = newUserNews(n.listener, func() bool { return n.redis.CheckListening() == nil })
+	n.oldBuilds = &oldBuilds{node: n.cfg.Name, members: n.members, listener: n.listener, drivers: n.drivers,
+		regions: n.city.Regions(), publish: n.redis.PublishAll, log: n.log}
+	n.listener.Follow(n.oldBuilds.channels()...) // drivers of other nodes
 }
 
 // publishMessage publishes to all nodes that listen to the region. The message

@@ -2,6 +2,7 @@ package node
 
 import (
 	"encoding/json"
+	"slices"
 
 	"github.com/ridehail/ridehail/auth"
 	"github.com/ridehail/ridehail/events"
@@ -28,23 +29,42 @@ func (n *Node) OnMessage(m events.Message) {
 			n.gateway.DropUnreadable(m.Topic, err)
 			return
 		}
-		n.onTripEvent(ev)
+		n.onTripEvent(m.Channel, ev)
 	default:
-		n.gateway.DeliverMessage(m.Topic, m.Payload)
+		n.onPhoneMessage(m)
 	}
 }
 
-// onTripEvent hands a published trip event to everyone who follows trips. The
-// shared state comes first: what it says of the driver is never older than the
-// event that the others act on.
-func (n *Node) onTripEvent(ev trips.Event) {
+// onTripEvent hands a published trip event to the parts that its channel means.
+// On a user's channel it is for the phones of that user. On this node's own it
+// is for the owner of the trip's region. On the channel of an old region it may
+// be for both. The shared state comes first: what it says of the driver is never
+// older than the event that the others act on.
+func (n *Node) onTripEvent(c events.Channel, ev trips.Event) {
 	n.drivers.Follow(ev.Trip)
+	if user, ok := events.UserOf(c); ok {
+		n.gateway.DeliverTripEventTo(user, ev)
+		return
+	}
+
 	n.dispatcher.Hint(ev)
 	n.surge.onTripEvent(ev)
 	if n.cfg.OnTripEvent != nil {
 		n.cfg.OnTripEvent(ev)
 	}
-	n.gateway.DeliverTripEvent(ev)
+
+	if c != events.NodeChannel(n.cfg.Name) {
+		n.gateway.DeliverTripEvent(ev)
+	}
+}
+
+// onPhoneMessage hands on chat, receipts and all else that is for phones only.
+func (n *Node) onPhoneMessage(m events.Message) {
+	if user, ok := events.UserOf(m.Channel); ok {
+		n.gateway.DeliverMessageTo(user, m.Topic, m.Payload)
+	} else {
+		n.gateway.DeliverMessage(m.Topic, m.Payload)
+	}
 }
 
 // onCommitted takes a move that this node has just committed, before Redis
@@ -60,16 +80,76 @@ func (n *Node) onCommitted(ev trips.Event) {
 	}
 }
 
-// OnGap says that published messages may have been missed, so that the database
-// must be read again: for the drivers' trips, and for each session. The first
-// gap is the subscription itself.
+// OnGap says that messages on some channels may have been missed, so that the
+// database must be read again: for the drivers' trips if the channel is for the
+// whole node, and for the sessions of the users whose channels are among them.
+// Each channel has a first gap, which is its subscription.
 func (n *Node) OnGap(gap events.Gap) {
-	if gap.Why == events.GapSubscribed {
-		close(n.subscribed)
-	} else {
-		n.log.Warn("messages may have been missed, reading the database again", "why", gap.Why)
+	if gap.Why != events.GapSubscribed {
+		n.log.Warn("messages may have been missed, reading the database again", "why", gap.Why, "channels", len(gap.Channels))
+	}
+	isSubscribed := gap.Why != events.GapOverflowed
+
+	if gap.Channels == nil {
+		n.follower.OnGap()
+		n.gateway.OnGap()
+		if isSubscribed {
+			n.news.confirmUsers(nil)
+			n.confirmChannels(n.ownChannels()...)
+		}
+		return
 	}
 
-	n.follower.OnGap()
-	n.gateway.OnGap()
+	users := make([]trips.Actor, 0, len(gap.Channels))
+	var others []events.Channel
+	for _, c := range gap.Channels {
+		if user, ok := events.UserOf(c); ok {
+			users = append(users, user)
+		} else {
+			others = append(others, c)
+		}
+	}
+
+	n.onGapOfNode(others)
+	// First the sessions that have read their state, then those that wait.
+	n.gateway.OnGapOf(users...)
+	if isSubscribed {
+		n.news.confirmUsers(users)
+		n.confirmChannels(others...)
+	}
+}
+
+// onGapOfNode handles a gap on channels that are no user's. The dispatcher needs
+// none: it scans the database all the time.
+func (n *Node) onGapOfNode(channels []events.Channel) {
+	forOwner, forPhones := false, false
+	for _, c := range channels {
+		forOwner = forOwner || c == events.NodeChannel(n.cfg.Name)
+		forPhones = forPhones || !slices.Contains(n.ownChannels(), c)
+	}
+	if forOwner || forPhones {
+		n.follower.OnGap()
+	}
+	if forPhones { // of an old region
+		n.gateway.OnGap()
+	}
+}
+
+// ownChannels are those that a node must hear before it serves.
+func (n *Node) ownChannels() []events.Channel {
+	return []events.Channel{events.NodeChannel(n.cfg.Name), events.Everyone}
+}
+
+// confirmChannels takes note that channels are subscribed. When all of
+// ownChannels are, the node may serve.
+func (n *Node) confirmChannels(channels ...events.Channel) {
+	if len(n.unconfirmed) == 0 {
+		return
+	}
+	for _, c := range channels {
+		delete(n.unconfirmed, c)
+	}
+	if len(n.unconfirmed) == 0 {
+		close(n.subscribed)
+	}
 }

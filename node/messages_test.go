@@ -55,6 +55,65 @@ func TestAPublishedTripEventIsFollowedBeforeAnyoneActsOnIt(t *testing.T) {
 	}
 }
 
+// TestOnAUsersChannelATripEventIsForThePhonesOnly: the owner of the region hears
+// it on its own channel.
+func TestOnAUsersChannelATripEventIsForThePhonesOnly(t *testing.T) {
+	heard := 0
+	n := openNode(t, func(*Node, trips.Event) { heard++ })
+	payload, err := json.Marshal(trips.Event{Kind: trips.KindRequested,
+		Trip: trips.Trip{ID: "t", Rider: "ada", Driver: "dayo", State: trips.OnTrip}})
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	m := events.Message{Topic: string(trips.TopicTrip), Payload: payload, Channel: events.UserChannel(trips.Rider("ada"))}
+	n.OnMessage(m)
+	if heard != 0 || len(n.surge.requests) != 0 {
+		t.Errorf("the owner's parts heard %d events and %d requests", heard, len(n.surge.requests))
+	}
+	if d, _ := n.drivers.Get("dayo"); d.Status != sharedstate.OnTrip {
+		t.Errorf("the shared state did not follow: %+v", d)
+	}
+
+	m.Channel = events.NodeChannel("n")
+	n.OnMessage(m)
+	if heard != 1 || len(n.surge.requests) != 1 {
+		t.Errorf("the owner's parts heard %d events and %d requests", heard, len(n.surge.requests))
+	}
+}
+
+func TestTheNodeServesOnceItHearsItsOwnChannels(t *testing.T) {
+	n := openNode(t, func(*Node, trips.Event) {})
+	for _, step := range []struct {
+		gap    events.Gap
+		serves bool
+	}{
+		{events.Gap{Why: events.GapSubscribed, Channels: []events.Channel{events.Everyone, events.UserChannel(trips.Rider("ada"))}}, false},
+		{events.Gap{Why: events.GapOverflowed}, false},
+		{events.Gap{Why: events.GapSubscribed, Channels: []events.Channel{events.NodeChannel("n")}}, true},
+		{events.Gap{Why: events.GapReconnected}, true}, // it is told only once
+	} {
+		n.OnGap(step.gap)
+		if got := isClosed(n.subscribed); got != step.serves {
+			t.Errorf("after %+v it serves: %v", step.gap, got)
+		}
+	}
+}
+
+func TestAGapOfAllChannelsConfirmsThem(t *testing.T) {
+	n := openNode(t, func(*Node, trips.Event) {})
+	n.news.isListening = func() bool { return true }
+	joined := n.news.joinUser(trips.Rider("ada"))
+	n.OnGap(events.Gap{Why: events.GapOverflowed})
+	if isClosed(joined) {
+		t.Error("an overflow confirms nothing")
+	}
+	n.OnGap(events.Gap{Why: events.GapReconnected})
+	if !isClosed(joined) || !isClosed(n.subscribed) {
+		t.Error("a connection on which all channels are subscribed confirms all")
+	}
+}
+
 func TestARequestCountsAsDemand(t *testing.T) {
 	n := openNode(t, func(*Node, trips.Event) {})
 	at := location.Point{Lng: 3.4, Lat: 6.45}

@@ -66,8 +66,9 @@ type Config struct {
 	// a path that ends in a slash stands for all below it.
 	Pages map[string]http.Handler
 
-	// OnTripEvent is called for every published trip event, in order, by the
-	// goroutine that listens to Redis. It must not block; nil: ignored.
+	// OnTripEvent is called for every published trip event of the regions that
+	// this node owns, in order, by the goroutine that listens to Redis. Events
+	// may repeat. It must not block; nil: ignored.
 	OnTripEvent func(trips.Event)
 }
 
@@ -117,13 +118,20 @@ type Node struct {
 	follower    *sharedstate.TripFollower
 	fleet       *fleetReplicator
 	members     *events.Members
+	listener    *events.Listener
+	news        *userNews
+	oldBuilds   *oldBuilds
 	routes      *routing.Client
 	surge       *surgeUpdater
 	dispatcher  *dispatch.Dispatcher
 	offers      *offerTransport
 	relay       *events.Relay
 
-	subscribed  chan struct{} // closed when published messages arrive
+	// subscribed is closed when published messages arrive on all channels that
+	// the node needs. unconfirmed holds those that are missing; it is of the
+	// goroutine that listens to Redis.
+	subscribed  chan struct{}
+	unconfirmed map[events.Channel]bool
 	stopping    atomic.Bool   // the node should get no traffic any more
 	readyChecks []*readyCheck // what /readyz asks
 }
@@ -155,7 +163,7 @@ func Open(ctx context.Context, cfg Config) (n *Node, err error) {
 	}
 
 	n.members = events.NewMembers(n.redis, cfg.Name, memberTTL)
-	n.relay = events.NewRelay(n.redis, db, events.RelayConfig{Node: cfg.Name, ShardHolder: n.shardHolder,
+	n.relay = events.NewRelay(n.redis, db, events.RelayConfig{Node: cfg.Name, ShardHolder: n.shardHolder, Audience: n.audienceOf,
 		Streams: map[trips.Kind]string{trips.KindCompleted: SettlementStream, sos.KindSOS: SOSStream}, Now: n.clock.Now})
 	n.db = notifyingStore{db, n.relay.WakeHolder}
 	if err := n.openListeners(); err != nil {
@@ -300,14 +308,9 @@ func (n *Node) startBackground(p *parts) {
 		})
 	}
 
-	p.startPart("listening to Redis", func(ctx context.Context) error {
-		news := n.redis.NewListener(events.ListenerConfig{Name: "news", Node: n.cfg.Name, Handler: n})
-		news.Follow(events.Everyone)
-		for _, region := range n.city.Regions() {
-			news.Follow(events.OldRegionChannel(region))
-		}
-		return news.Run(ctx)
-	})
+	p.startPart("listening to Redis", n.listener.Run)
+	p.startPart("news of users", n.news.run)
+	p.startPart("earlier builds", n.oldBuilds.run)
 	if n.timeSource != nil {
 		p.startPart("clock", func(ctx context.Context) error { return n.clock.Run(ctx, n.timeSource) })
 	}

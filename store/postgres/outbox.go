@@ -50,7 +50,8 @@ func scanShardHolder(row pgx.CollectableRow) (h shardHolder, err error) {
 // acquireSQL is one statement, so that a node has one commit for all its shards.
 //
 // The nodes of this build together hold the row of relay, so that one of an
-// earlier build does not relay beside them. That lease lasts at least as long as
+// earlier build does not relay beside them. They take it from such a node, which
+// would publish where only its like listen. That lease lasts at least as long as
 // each of a shard. It lasts twice as long when it is written, so that many nodes
 // do not all write that row. Whoever finds it too short and waits for another
 // node that writes it must write it too: the snapshot still shows the old one.
@@ -64,8 +65,7 @@ WITH moment AS MATERIALIZED (
   UPDATE relay SET holder = 'shards', expires_at = greatest(moment.until + $4::interval,
     CASE WHEN relay.holder = 'shards' THEN relay.expires_at END)
   FROM moment
-  WHERE (relay.holder = 'shards' OR relay.expires_at <= moment.now)
-    AND NOT (SELECT r.holder = 'shards' AND r.expires_at >= moment.until FROM relay r)
+  WHERE NOT (SELECT r.holder = 'shards' AND r.expires_at >= moment.until FROM relay r)
   RETURNING 1
 ), due AS (
   SELECT s.shard FROM relay_shards s, moment
