@@ -18,6 +18,10 @@ func (n *Node) OnMessage(m events.Message) {
 		n.fleet.applyFleet(m.Payload)
 	case topicOffer, topicWithdraw, topicDeclined, topicDriverGone:
 		n.offers.receiveMessage(m)
+	case topicWatched:
+		n.fleet.onWatched(m.Payload)
+	case topicDemand:
+		n.surge.takeCounts(m.Payload)
 	case auth.TopicRevoked:
 		n.revocations.ApplyNotice(m.Payload)
 	case string(trips.TopicTrip):

@@ -64,6 +64,14 @@ type NearbyDriver struct {
 	Idle time.Duration
 }
 
+// Area is a place where drivers are looked for.
+type Area struct {
+	Point    location.Point
+	Metres   float64
+	Limit    int  // The nearest drivers.
+	FreeOnly bool // Only drivers who may be offered a trip.
+}
+
 // entry is a driver as kept in a shard.
 type entry struct {
 	// Fixed at creation.
