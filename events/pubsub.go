@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -233,6 +234,7 @@ func (l *listener) handleReply(v any) {
 	case *redis.Subscription:
 		l.confirmChannel(v.Channel)
 	case *redis.Message:
+		l.redis.metrics.countReceived(strings.TrimPrefix(v.Channel, l.redis.prefix), len(v.Payload))
 		m, err := decodeMessage([]byte(v.Payload))
 		if err != nil {
 			l.redis.metrics.dropped.WithLabelValues("malformed").Inc()

@@ -110,6 +110,8 @@ func newRedis(o *redis.Options, opts []Option) *Redis {
 		opt(r, &reg)
 	}
 	r.metrics = newMetrics(reg)
+	r.sessions.metrics = r.metrics
+	registerCommands(reg, r.sessions)
 	o.Protocol = 2
 	o.MaxRetries = -1
 	o.ContextTimeoutEnabled = true

@@ -31,6 +31,7 @@ type sessions struct {
 	demoted atomic.Bool
 	// commands counts the commands that were sent, for CommandsSent.
 	commands atomic.Int64
+	metrics  *metrics // fixed before the first connection
 
 	mu        sync.Mutex    // guards the fields below
 	givenUpAt time.Time     // when the connections were last given up
@@ -78,7 +79,7 @@ func (s *sessions) DialHook(next redis.DialHook) redis.DialHook {
 		if err != nil {
 			return nil, err
 		}
-		return &session{Conn: conn, of: s, born: born}, nil
+		return &session{countedConn: countedConn{conn, s.metrics}, of: s, born: born}, nil
 	}
 }
 
@@ -131,7 +132,7 @@ func hasAnyPrefix(err error, prefixes ...string) bool {
 
 // session is one connection of a pool.
 type session struct {
-	net.Conn
+	countedConn
 	of   *sessions
 	born uint64 // the generation when it was dialed
 }
