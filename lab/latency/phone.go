@@ -40,7 +40,7 @@ type phone struct {
 // newClient returns a client without a read deadline, which would be set for
 // each frame.
 func newClient(cfg Config) *client.Client {
-	return client.New(client.Config{Servers: []string{cfg.Server}, Codec: cfg.Codec, Name: "latency", Timeout: answerTimeout, Silence: -1})
+	return client.New(client.Config{Servers: cfg.DriverServers, Codec: cfg.Codec, Name: "latency", Timeout: answerTimeout, Silence: -1})
 }
 
 // dialWithRetry tries again while the node accepts no more sockets, for at most
@@ -65,13 +65,13 @@ func dialWithRetry(ctx context.Context, dial func() (*client.Conn, error)) (*pho
 
 // logIn opens a socket to a node, says hello with a development token, and
 // compares clocks.
-func (c *crew) logIn(ctx context.Context, role, id string) (*phone, error) {
-	token, err := c.client.DevToken(ctx, c.cfg.Server, role, id)
+func (c *crew) logIn(ctx context.Context, server, role, id string) (*phone, error) {
+	token, err := c.client.DevToken(ctx, server, role, id)
 	if err != nil {
 		return nil, err
 	}
 
-	p, err := dialWithRetry(ctx, func() (*client.Conn, error) { return c.client.Dial(ctx, c.cfg.Server) })
+	p, err := dialWithRetry(ctx, func() (*client.Conn, error) { return c.client.Dial(ctx, server) })
 	if err != nil {
 		return nil, err
 	}

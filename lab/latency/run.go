@@ -23,22 +23,27 @@ import (
 
 // Config configures a run. Zero values stand for the defaults in brackets.
 type Config struct {
-	Server   string        // http://HOST:PORT
-	Pairs    int           // [100]
-	Rate     float64       // updates per second and pair [1]
-	For      time.Duration // [10 s]
-	Warmup   time.Duration // before it, not counted [1 s]
-	Codec    wire.Codec    // [wire.Proto]
-	Bare     bool          // the server is the bare relay, not a node
-	Line     *line.Spec    // put between the phones and the server; nil: none
-	LineSeed uint64        // fixes which chunks the line loses
-	Log      *slog.Logger
-	Progress func(string) // if set, called with a line for each step of the run
+	Server string // http://HOST:PORT
+	// DriverServers and RiderServers are where the phones of the pairs connect:
+	// pair i to the i-th of both, counted on from the first again after the
+	// last [Server]. A line leads to Server alone.
+	DriverServers, RiderServers []string
+	Pairs                       int           // [100]
+	Rate                        float64       // updates per second and pair [1]
+	For                         time.Duration // [10 s]
+	Warmup                      time.Duration // before it, not counted [1 s]
+	Codec                       wire.Codec    // [wire.Proto]
+	Bare                        bool          // the server is the bare relay, not a node
+	Line                        *line.Spec    // put between the phones and the server; nil: none
+	LineSeed                    uint64        // fixes which chunks the line loses
+	Log                         *slog.Logger
+	Progress                    func(string) // if set, called with a line for each step of the run
 }
 
 func (c Config) withDefaults() Config {
 	c.Pairs, c.Rate = cmp.Or(max(c.Pairs, 0), 100), cmp.Or(max(c.Rate, 0), 1)
 	c.For, c.Warmup = cmp.Or(max(c.For, 0), 10*time.Second), cmp.Or(max(c.Warmup, 0), time.Second)
+	c.DriverServers, c.RiderServers = orServer(c.DriverServers, c.Server), orServer(c.RiderServers, c.Server)
 	if c.Codec == nil {
 		c.Codec = wire.Proto
 	}
@@ -50,6 +55,13 @@ func (c Config) withDefaults() Config {
 	}
 
 	return c
+}
+
+func orServer(servers []string, server string) []string {
+	if len(servers) == 0 {
+		return []string{server}
+	}
+	return servers
 }
 
 // drainFor bounds the wait for the last updates after sending has ended. What a
@@ -76,6 +88,7 @@ func Run(ctx context.Context, cfg Config) (Report, error) {
 	}
 	defer l.Close()
 	cfg.Server = "http://" + l.Address()
+	cfg.DriverServers, cfg.RiderServers = []string{cfg.Server}, []string{cfg.Server}
 	r, err := run(ctx, cfg)
 	r.Line = &LineReport{Delay: cfg.Line.Delay.Seconds() * 1e3, Loss: cfg.Line.Loss, Stats: l.Stats(), spec: *cfg.Line}
 	return r, err
@@ -115,7 +128,7 @@ func run(ctx context.Context, cfg Config) (Report, error) {
 	defer crew.endAllTrips(context.WithoutCancel(ctx))
 
 	if err := crew.makePairs(ctx); err != nil {
-		return Report{}, fmt.Errorf("pair drivers and riders at %s: %w", cfg.Server, err)
+		return Report{}, fmt.Errorf("pair drivers and riders at %s: %w", cfg.DriverServers[0], err)
 	}
 	cfg.Progress(fmt.Sprintf("warming up %d pairs", cfg.Pairs))
 	crew.sendUpdates(ctx, cfg.Warmup)

@@ -42,7 +42,7 @@ const pairFor = time.Minute
 
 func (c *crew) addDriver(ctx context.Context, run string, i int, base location.Point) error {
 	id := fmt.Sprintf("%sd%d", run, i)
-	p, err := c.logIn(ctx, client.RoleDriver, id)
+	p, err := c.logIn(ctx, c.cfg.DriverServers[i%len(c.cfg.DriverServers)], client.RoleDriver, id)
 	if err != nil {
 		return err
 	}
@@ -140,7 +140,7 @@ const attempts = 20
 
 // startRide brings one rider into a car of this run.
 func (c *crew) startRide(ctx context.Context, i int, id string, of places) error {
-	p, err := c.logIn(ctx, client.RoleRider, id)
+	p, err := c.logIn(ctx, c.cfg.RiderServers[i%len(c.cfg.RiderServers)], client.RoleRider, id)
 	if err != nil {
 		return err
 	}
