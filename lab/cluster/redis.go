@@ -1,0 +1,64 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/ridehail/ridehail/events"
+	"github.com/ridehail/ridehail/lab/process"
+)
+
+// redis is what the nodes of one size share.
+type redis struct {
+	url       string
+	processes []*process.Process // of this run's servers
+
+	// killMaster kills a master and returns its name; nil: there is none to
+	// kill.
+	killMaster func(ctx context.Context) (string, error)
+	stop       func() error
+}
+
+func isURL(redis string) bool { return strings.Contains(redis, "://") }
+
+// startRedis starts the kind of Redis that was asked for, in an empty folder.
+func startRedis(ctx context.Context, kind, dir string, guard *process.Guard) (*redis, error) {
+	switch {
+	case kind == RedisEmbedded:
+		r, err := events.OpenEmbedded()
+		if err != nil {
+			return nil, err
+		}
+		return &redis{url: r.EmbeddedURL(), stop: r.Close}, nil
+	case kind == RedisServer:
+		return startServer(ctx, dir, guard)
+	case kind == RedisCluster:
+		return startCluster(ctx, dir, guard)
+	case isURL(kind):
+		return &redis{url: kind, stop: func() error { return nil }}, nil
+	}
+	return nil, fmt.Errorf("%w: Redis is %s, %s, %s or a URL, not %q", ErrConfig, RedisEmbedded, RedisServer, RedisCluster, kind)
+}
+
+func startServer(ctx context.Context, dir string, guard *process.Guard) (*redis, error) {
+	at, err := process.FreeAddresses(1)
+	if err != nil {
+		return nil, err
+	}
+	server, err := process.PrepareRedis(dir, at[0], "--save", "", "--appendonly", "yes", "--appendfsync", "everysec")
+	if err != nil {
+		return nil, err
+	}
+	p, err := server.Serve(ctx, guard)
+	if err != nil {
+		return nil, err
+	}
+	return &redis{url: process.RedisURL(at[0]), processes: []*process.Process{p}, stop: func() error { return p.Stop(stopWithin) }}, nil
+}
+
+// errNoCluster says that this build cannot start a Redis Cluster.
+var errNoCluster = errors.New("this build starts no Redis Cluster; give --redis the URL of one")
+
+func startCluster(context.Context, string, *process.Guard) (*redis, error) { return nil, errNoCluster }
