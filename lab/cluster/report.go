@@ -29,7 +29,7 @@ type Size struct {
 	PerNode []Node   `json:"per_node,omitempty"`
 	Same    *Latency `json:"same_node,omitempty"`
 	Across  *Latency `json:"across_nodes,omitempty"` // nil for a node alone
-	Kill    *Kill    `json:"kill,omitempty"`
+	Kills   []Kill   `json:"kills,omitempty"`
 
 	CommitsPerS        float64 `json:"commits_per_s"` // of all nodes, reads included
 	RedisCPUPercent    float64 `json:"redis_cpu_percent"`
@@ -152,12 +152,12 @@ func (r *Report) judgeSize(s *Size) {
 	if len(s.PerNode) > 1 {
 		r.check(mostOfferSpread, s.offerSpread(), "x", "%d nodes: offers of the busiest node, of the idlest's", s.Nodes)
 	}
-	if k := s.Kill; k != nil {
+	for _, k := range s.Kills {
 		for _, f := range []struct {
 			what string
 			gap  Gap
 		}{{"positions", k.Positions}, {"news", k.News}, {"offers", k.Offers}} {
-			r.check(mostSilence, f.gap.AfterS, "s", "%d nodes: %s stay away after the kill", s.Nodes, f.what)
+			r.check(mostSilence, f.gap.AfterS, "s", "%d nodes: %s stay away after %s is killed", s.Nodes, f.what, k.Killed)
 		}
 	}
 }

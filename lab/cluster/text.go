@@ -45,7 +45,9 @@ func (s Size) write(b *strings.Builder) {
 		s.Idle.CommandsPerS, s.Idle.CommitsPerS, s.Idle.CPUPercent, s.Idle.BytesInPerS, s.Idle.BytesOutPerS)
 	s.Same.write(b, "on one node")
 	s.Across.write(b, "across nodes")
-	s.Kill.write(b)
+	for _, k := range s.Kills {
+		k.write(b)
+	}
 	fmt.Fprintf(b, "  at the end: %d violations, %d broken promises; stuck: %d trips, %d messages, %d jobs\n",
 		s.Violations, s.BrokenPromises, s.Stuck.OpenTrips, s.Stuck.Outbox, s.Stuck.Jobs)
 	for _, row := range s.Broken {
