@@ -77,6 +77,8 @@ func (c Config) withDefaults() (Config, error) {
 	switch {
 	case smallest < 1 || slices.Max(c.Sizes) > maxNodes:
 		return c, fmt.Errorf("%w: give sizes of 1 to %d nodes", ErrConfig, maxNodes)
+	case !isURL(c.Redis) && !slices.Contains([]string{RedisEmbedded, RedisServer, RedisCluster}, c.Redis):
+		return c, fmt.Errorf("%w: Redis is %s, %s, %s or a URL, not %q", ErrConfig, RedisEmbedded, RedisServer, RedisCluster, c.Redis)
 	case c.Kill && smallest < 2:
 		return c, fmt.Errorf("%w: to kill a node takes two or more", ErrConfig)
 	case c.DriversPerNode < 1 || c.RidersPerNode < 1 || c.PairsPerNode < 2 || c.For < time.Second || !(c.Speed > 0) || !(c.Rate > 0):

@@ -46,8 +46,9 @@ func (m *measurement) measureKill(ctx context.Context) error {
 	if m.stage.redis.killMaster != nil {
 		kills = append(kills, m.stage.redis.killMaster)
 	}
-	window := m.cfg.For / time.Duration(len(kills)+1)
-	calm, err := m.measureCalm(ctx, window)
+	calmFor := m.cfg.For / 4
+	window := (m.cfg.For - calmFor) / time.Duration(len(kills))
+	calm, err := m.measureCalm(ctx, calmFor)
 	if err != nil {
 		return err
 	}
