@@ -99,7 +99,7 @@ var rooms = []room{
 		"checks what clients wrote down; their code would check itself"},
 	{"lab/chaos/...", []string{"client", "lab/process", "lab/line", "internal/quantile", "internal/sleep", "location", "routing/...", "trips", "chat", "payments", "sos", "store/postgres", "store/audit",
 		"simulators/...", "lab/chaos/..."}, "nodes are other processes here, to be killed; what is imported reads what they left behind"},
-	{"lab/cluster", []string{"client", "events", "internal/quantile", "internal/sleep", "lab/latency", "lab/process", "lab/scratch", "location", "node",
+	{"lab/cluster", []string{"client", "events", "internal/quantile", "internal/sleep", "lab/finding", "lab/latency", "lab/process", "lab/scratch", "location", "node",
 		"routing", "simulators", "store", "store/audit", "trips", "wire"},
 		"nodes are other processes here; of their code it takes the name of a queue, the embedded Redis, and readers of what they left"},
 	{"lab/page", []string{"internal/plot", "internal/problem", "lab/finding", "web", "wire"}, "shows and runs the experiments it is given: it knows none by name"},

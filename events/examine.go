@@ -120,7 +120,7 @@ func (r *Redis) tryCommands(ctx context.Context) error {
 	pipe.XLen(ctx, stream)
 	pipe.XDel(ctx, stream, "1-1")
 	pipe.Eval(ctx, "return 1", nil)
-	pipe.Publish(ctx, r.nodeChannel(key), "")
+	pipe.Publish(ctx, r.channelName(NodeChannel(key)), "")
 	pipe.Del(ctx, key, stream, hash)
 
 	cmds, err := pipe.Exec(ctx)
@@ -137,7 +137,7 @@ func (r *Redis) tryCommands(ctx context.Context) error {
 
 // trySubscribing subscribes to a channel as a listener does.
 func (r *Redis) trySubscribing(ctx context.Context) error {
-	sub := r.commands.Subscribe(ctx, r.nodeChannel("probe"))
+	sub := r.commands.Subscribe(ctx, r.channelName(NodeChannel("probe")))
 	defer sub.Close()
 	if _, err := sub.ReceiveTimeout(ctx, replyTimeout); err != nil {
 		return fmt.Errorf("SUBSCRIBE: %w", explainRefusal(err))

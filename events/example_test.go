@@ -8,7 +8,6 @@ import (
 	"sync"
 
 	"github.com/ridehail/ridehail/events"
-	"github.com/ridehail/ridehail/location"
 )
 
 // printer prints what it hears, and says when it has begun and ended.
@@ -19,14 +18,14 @@ func (p printer) OnMessage(m events.Message) {
 	close(p.ended)
 }
 
-func (p printer) OnGap(why string) {
-	fmt.Println("read the store:", why)
+func (p printer) OnGap(g events.Gap) {
+	fmt.Println("read the store:", g.Why)
 	close(p.begun)
 }
 
 // A listener hears the messages of its regions. The first gap tells it to read
 // what it missed before it subscribed.
-func ExampleRedis_Listen() {
+func ExampleListener() {
 	redis, err := events.OpenEmbedded(events.WithLog(slog.New(slog.DiscardHandler)))
 	if err != nil {
 		fmt.Println(err)
@@ -37,7 +36,9 @@ func ExampleRedis_Listen() {
 	ctx, stop := context.WithCancel(context.Background())
 	p := printer{make(chan struct{}), make(chan struct{})}
 	var listening sync.WaitGroup
-	listening.Go(func() { _ = redis.Listen(ctx, "node-1", []location.Region{"here"}, p) })
+	listener := redis.NewListener(events.ListenerConfig{Name: "example", Node: "node-1", Handler: p})
+	listener.Follow(events.OldRegionChannel("here"))
+	listening.Go(func() { _ = listener.Run(ctx) })
 
 	<-p.begun
 
@@ -45,7 +46,7 @@ func ExampleRedis_Listen() {
 		{Topic: "trip", Region: "far away", Payload: []byte("trip-1 reserved")},
 		{Topic: "trip", Region: "here", Payload: []byte("trip-2 reserved")},
 	} {
-		if err := redis.Publish(ctx, m); err != nil {
+		if err := redis.Publish(ctx, events.OldRegionChannel(m.Region), m); err != nil {
 			fmt.Println(err)
 		}
 	}

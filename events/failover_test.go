@@ -17,7 +17,6 @@ import (
 	"github.com/ridehail/ridehail/internal/sleep"
 	"github.com/ridehail/ridehail/internal/slowtest"
 	"github.com/ridehail/ridehail/lab/process/processtest"
-	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/trips"
 )
 
@@ -107,7 +106,7 @@ func (c *city) OnMessage(m Message) {
 	c.heard = append(c.heard, trip)
 }
 
-func (c *city) OnGap(string) {
+func (c *city) OnGap(Gap) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.heard = append(c.heard, gapHeard)
@@ -128,7 +127,7 @@ func newCity(t testing.TB) *city {
 	worker := &Worker{Redis: c.relaying, Stream: "settlements", Consumer: "a", Handle: c.doJob}
 
 	startListening(t, c.relaying, "a", "here")
-	startWork(t, func(ctx context.Context) error { return c.listening.Listen(ctx, "b", []location.Region{"here"}, c) })
+	startWork(t, newRegionListener(c.listening, "b", c, "here").Run)
 	startWork(t, NewMembers(c.relaying, "a", 4*time.Second).Run)
 	startWork(t, NewMembers(c.listening, "b", 4*time.Second).Run)
 	startWork(t, worker.Run)

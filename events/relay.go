@@ -200,7 +200,7 @@ func (rl *Relay) publishBatch(ctx context.Context, messages []trips.OutboxMessag
 	pipe := rl.redis.commands.Pipeline()
 	for _, n := range messages {
 		m := Message{Topic: string(n.Topic), Region: n.Region, Payload: n.Payload}
-		pipe.Publish(ctx, rl.redis.regionChannel(string(n.Region)), m.encode())
+		rl.redis.addPublish(ctx, pipe, OldRegionChannel(n.Region), m)
 		if stream, ok := rl.cfg.Streams[n.Kind]; ok {
 			pipe.XAdd(ctx, rl.redis.newJobEntry(stream, string(n.Trip), []byte(n.Trip)))
 		}

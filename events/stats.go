@@ -66,10 +66,10 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	return m
 }
 
-// countReceived counts a message that came on a channel, whose name is without
-// the prefix of keys. It allocates nothing.
-func (m *metrics) countReceived(channel string, bytes int) {
-	kind, _, _ := strings.Cut(channel, ":")
+// countReceived counts a message of so many bytes that came on a channel. It
+// allocates nothing.
+func (m *metrics) countReceived(channel Channel, bytes int) {
+	kind, _, _ := strings.Cut(string(channel), ":")
 	if c, ok := m.heard[kind]; ok {
 		c.messages.Inc()
 		c.bytes.Add(float64(len(channel) + bytes))

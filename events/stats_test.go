@@ -20,7 +20,7 @@ func TestWhatANodeAndRedisSayToEachOtherIsCounted(t *testing.T) {
 
 		const text = "a payload that is longer than all commands before it together: "
 		payload := strings.Repeat(text, 1000)
-		if err := r.Publish(t.Context(), Message{Topic: "trip", Region: "here", Payload: []byte(payload)}); err != nil {
+		if err := r.Publish(t.Context(), OldRegionChannel("here"), Message{Topic: "trip", Region: "here", Payload: []byte(payload)}); err != nil {
 			t.Fatal(err)
 		}
 		receiveFrom(t, "the message", l.heard)

@@ -103,5 +103,5 @@ func (n *Node) assembleDispatcher(service *trips.Service) error {
 // publishMessage publishes to all nodes that listen to the region. The message
 // may be lost.
 func (n *Node) publishMessage(ctx context.Context, topic string, region location.Region, payload []byte) error {
-	return n.redis.Publish(ctx, events.Message{Topic: topic, Region: region, Payload: payload})
+	return n.redis.Publish(ctx, events.OldRegionChannel(region), events.Message{Topic: topic, Region: region, Payload: payload})
 }

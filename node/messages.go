@@ -61,11 +61,11 @@ func (n *Node) onCommitted(ev trips.Event) {
 // OnGap says that published messages may have been missed, so that the database
 // must be read again: for the drivers' trips, and for each session. The first
 // gap is the subscription itself.
-func (n *Node) OnGap(why string) {
-	if why == events.GapSubscribed {
+func (n *Node) OnGap(gap events.Gap) {
+	if gap.Why == events.GapSubscribed {
 		close(n.subscribed)
 	} else {
-		n.log.Warn("messages may have been missed, reading the database again", "why", why)
+		n.log.Warn("messages may have been missed, reading the database again", "why", gap.Why)
 	}
 
 	n.follower.OnGap()

@@ -301,7 +301,12 @@ func (n *Node) startBackground(p *parts) {
 	}
 
 	p.startPart("listening to Redis", func(ctx context.Context) error {
-		return n.redis.Listen(ctx, n.cfg.Name, append(n.city.Regions(), everywhere), n)
+		news := n.redis.NewListener(events.ListenerConfig{Name: "news", Node: n.cfg.Name, Handler: n})
+		news.Follow(events.Everyone)
+		for _, region := range n.city.Regions() {
+			news.Follow(events.OldRegionChannel(region))
+		}
+		return news.Run(ctx)
 	})
 	if n.timeSource != nil {
 		p.startPart("clock", func(ctx context.Context) error { return n.clock.Run(ctx, n.timeSource) })

@@ -108,7 +108,7 @@ func (t *offerTransport) sendMessage(ctx context.Context, to, topic string, m of
 	if err != nil {
 		return fmt.Errorf("%s to %s: %w", topic, to, err)
 	}
-	return t.redis.PublishToNode(ctx, to, events.Message{Topic: topic, Payload: payload})
+	return t.redis.Publish(ctx, events.NodeChannel(to), events.Message{Topic: topic, Payload: payload})
 }
 
 // receiveMessage acts on another node's message.

@@ -23,7 +23,7 @@ func (r revocationKeeper) KeepNotice(ctx context.Context, notice []byte, until t
 }
 
 func (r revocationKeeper) PublishNotice(ctx context.Context, notice []byte) error {
-	return r.redis.Publish(ctx, events.Message{Topic: auth.TopicRevoked, Region: everywhere, Payload: notice})
+	return r.redis.Publish(ctx, events.Everyone, events.Message{Topic: auth.TopicRevoked, Region: everywhere, Payload: notice})
 }
 
 func (r revocationKeeper) ListNotices(ctx context.Context) ([][]byte, error) {

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/ridehail/ridehail/lab/finding"
 	"github.com/ridehail/ridehail/lab/process"
 )
 
@@ -131,9 +132,9 @@ func Run(ctx context.Context, cfg Config) (r Report, err error) {
 
 	g, err := openGround(ctx, cfg)
 	defer func() {
-		keep := err != nil && ctx.Err() == nil
+		keep := err != nil && ctx.Err() == nil && !errors.Is(err, finding.ErrUsage) && !errors.Is(err, finding.ErrUnreachable)
 		err = errors.Join(err, g.close(keep))
-		if keep {
+		if keep { // the logs may say why
 			err = fmt.Errorf("%w (logs: %s)", err, g.dir)
 		}
 	}()

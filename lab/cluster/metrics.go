@@ -14,14 +14,14 @@ import (
 
 // sample is what a node's metrics said at a moment.
 type sample struct {
-	cpu                           float64 // seconds
-	redisIn, redisOut             float64 // bytes from and to Redis
-	commands                      float64 // sent to Redis
-	received, published           float64 // messages
-	drivers, goroutines           float64
-	memory                        float64 // bytes
-	offers, fixes, crossed, heard float64
-	receivedBy                    map[string]float64 // bytes by kind of channel
+	cpu                 float64 // seconds
+	redisIn, redisOut   float64 // bytes from and to Redis
+	commands            float64 // sent to Redis
+	received, published float64 // messages
+	drivers, goroutines float64
+	memory              float64 // bytes
+	offers, fixes       float64
+	receivedBy          map[string]float64 // bytes by kind of channel
 }
 
 // readSample reads the metrics of a node's admin API.

@@ -21,7 +21,7 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// A receiver's work runs from join to leave.
+// presence is a receiver's work, which runs from join to leave.
 type presence struct {
 	cancel context.CancelFunc
 	work   sync.WaitGroup
@@ -44,6 +44,15 @@ func (p *presence) leave() {
 // region is where all of this is published.
 const region location.Region = "patterns"
 
+// listen hands what is published on regions to h until ctx ends.
+func listen(ctx context.Context, r *events.Redis, node string, regions []location.Region, h events.Handler) error {
+	l := r.NewListener(events.ListenerConfig{Name: "lab", Node: node, Handler: h})
+	for _, region := range regions {
+		l.Follow(events.OldRegionChannel(region))
+	}
+	return l.Run(ctx)
+}
+
 // plain is publish/subscribe as events does it: who listens hears.
 type plain struct {
 	presence
@@ -54,12 +63,12 @@ type plain struct {
 
 func (w *plain) join(ctx context.Context) error {
 	w.hears.clear()
-	w.start(ctx, func(ctx context.Context) { _ = w.redis.Listen(ctx, "patterns-plain", []location.Region{region}, w) })
+	w.start(ctx, func(ctx context.Context) { _ = listen(ctx, w.redis, "patterns-plain", []location.Region{region}, w) })
 	return w.hears.await(ctx)
 }
 
 func (w *plain) send(ctx context.Context, message int) error {
-	return w.redis.Publish(ctx, events.Message{Topic: "lab", Region: region, Payload: strconv.AppendInt(nil, int64(message), 10)})
+	return w.redis.Publish(ctx, events.OldRegionChannel(region), events.Message{Topic: "lab", Region: region, Payload: strconv.AppendInt(nil, int64(message), 10)})
 }
 
 func (w *plain) OnMessage(m events.Message) {
@@ -68,7 +77,7 @@ func (w *plain) OnMessage(m events.Message) {
 	}
 }
 
-func (w *plain) OnGap(string) { w.hears.give() }
+func (w *plain) OnGap(events.Gap) { w.hears.give() }
 
 // numbered is the app's chat: each message is committed with its number and an
 // outbox row, which the relay publishes. A receiver that misses a number reads
@@ -91,7 +100,7 @@ type numbered struct {
 func (w *numbered) join(ctx context.Context) error {
 	w.hears.clear()
 	w.start(ctx, func(ctx context.Context) {
-		_ = w.redis.Listen(ctx, "patterns-numbered", []location.Region{w.trip.Region}, w)
+		_ = listen(ctx, w.redis, "patterns-numbered", []location.Region{w.trip.Region}, w)
 	})
 	return w.hears.await(ctx)
 }
@@ -121,7 +130,7 @@ func (w *numbered) OnMessage(m events.Message) {
 
 // OnGap says that messages may have been missed, the first time because the
 // receiver was not there.
-func (w *numbered) OnGap(string) {
+func (w *numbered) OnGap(events.Gap) {
 	w.readAgain()
 	w.hears.give()
 }

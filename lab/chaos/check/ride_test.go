@@ -141,7 +141,7 @@ func (n *node) tell(who trips.Actor, r journal.Record) {
 }
 
 // OnGap never matters here: the subscription begins before all else.
-func (n *node) OnGap(string) {}
+func (n *node) OnGap(events.Gap) {}
 
 // OnMessage is what the phones of a trip's people are told.
 func (n *node) OnMessage(m events.Message) {
@@ -304,7 +304,7 @@ func (n *node) drained() {
 // heard waits until all messages sent so far have arrived.
 func (n *node) heard(name string) {
 	n.until("the phones hear", func() bool {
-		_ = n.redis.Publish(n.t.Context(), events.Message{Topic: mark, Region: region(), Payload: []byte(name)})
+		_ = n.redis.Publish(n.t.Context(), events.OldRegionChannel(region()), events.Message{Topic: mark, Region: region(), Payload: []byte(name)})
 		n.mu.Lock()
 		defer n.mu.Unlock()
 		return n.marked[name]
@@ -323,7 +323,9 @@ func (n *node) until(what string, ok func() bool) {
 func TestANodeUnderFireKeepsItsPromises(t *testing.T) {
 	n := newNode(t)
 	hushed := background(func(ctx context.Context) error {
-		return n.redis.Listen(ctx, "n", []location.Region{region()}, n)
+		news := n.redis.NewListener(events.ListenerConfig{Name: "news", Node: "n", Handler: n})
+		news.Follow(events.OldRegionChannel(region()))
+		return news.Run(ctx)
 	})
 	defer hushed()
 

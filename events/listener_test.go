@@ -1,7 +1,6 @@
 package events
 
 import (
-	"context"
 	"fmt"
 	"log/slog"
 	"testing"
@@ -19,12 +18,21 @@ type recorder struct{ heard chan received }
 
 func newRecorder() recorder                      { return recorder{make(chan received, 100_000)} }
 func (e recorder) OnMessage(m Message)           { e.heard <- received{Message: m} }
-func (e recorder) OnGap(why string)              { e.heard <- received{gap: why} }
+func (e recorder) OnGap(g Gap)                   { e.heard <- received{gap: g.Why} }
 func (e recorder) payloadText(h received) string { return string(h.Payload) }
+
+// newRegionListener makes a listener that follows some regions.
+func newRegionListener(r *Redis, node string, h Handler, regions ...location.Region) *Listener {
+	l := r.NewListener(ListenerConfig{Name: "test", Node: node, Handler: h})
+	for _, region := range regions {
+		l.Follow(OldRegionChannel(region))
+	}
+	return l
+}
 
 func startListening(t testing.TB, r *Redis, node string, regions ...location.Region) recorder {
 	e := newRecorder()
-	startWork(t, func(ctx context.Context) error { return r.Listen(ctx, node, regions, e) })
+	startWork(t, newRegionListener(r, node, e, regions...).Run)
 	if h := receiveFrom(t, "subscription", e.heard); h.gap != GapSubscribed {
 		t.Fatalf("first heard %+v", h)
 	}
@@ -36,13 +44,14 @@ func TestANodeHearsItsRegionsAndWhatIsAddressedToIt(t *testing.T) {
 		a := startListening(t, r.Redis, "a", "here", "near")
 		b := startListening(t, r.openNode(t), "b", "far")
 
-		for _, m := range []Message{{"trip", "here", []byte("1\n2")}, {"trip", "far", []byte("3")}, {"chat", "near", []byte{0, 0xff}}} {
-			if err := r.Publish(t.Context(), m); err != nil {
+		for _, m := range []Message{{Topic: "trip", Region: "here", Payload: []byte("1\n2")}, {Topic: "trip", Region: "far", Payload: []byte("3")},
+			{Topic: "chat", Region: "near", Payload: []byte{0, 0xff}}} {
+			if err := r.Publish(t.Context(), OldRegionChannel(m.Region), m); err != nil {
 				t.Fatal(err)
 			}
 		}
 
-		if err := r.PublishToNode(t.Context(), "b", Message{Topic: "offer", Payload: []byte("4")}); err != nil {
+		if err := r.Publish(t.Context(), NodeChannel("b"), Message{Topic: "offer", Payload: []byte("4")}); err != nil {
 			t.Fatal(err)
 		}
 
@@ -70,7 +79,7 @@ func TestWhateverABrokenConnectionLosesIsFollowedByAGap(t *testing.T) {
 				r.proxy.cutAll()
 			}
 			m := Message{Topic: "trip", Region: "here", Payload: fmt.Appendf(nil, "%d", i)}
-			if r.Publish(t.Context(), m) == nil {
+			if r.Publish(t.Context(), OldRegionChannel(m.Region), m) == nil {
 				sent++
 			}
 		}
@@ -120,7 +129,7 @@ func TestAListenerWhoseConnectionSilentlyDiedSubscribesAgain(t *testing.T) {
 		}
 
 		waitUntil(t, "a publisher with a new connection", func() bool {
-			return r.Publish(t.Context(), Message{Topic: "trip", Region: "here", Payload: []byte("1")}) == nil
+			return r.Publish(t.Context(), OldRegionChannel("here"), Message{Topic: "trip", Region: "here", Payload: []byte("1")}) == nil
 		})
 		if h := receiveFrom(t, "the message", e.heard); e.payloadText(h) != "1" {
 			t.Errorf("heard %+v", h)
@@ -130,7 +139,7 @@ func TestAListenerWhoseConnectionSilentlyDiedSubscribesAgain(t *testing.T) {
 
 func TestASlowHandlerLosesMessagesButIsTold(t *testing.T) {
 	r := &Redis{metrics: newMetrics(nil)}
-	l := listener{redis: r, channels: []string{"a"}, queue: make(chan received, 2), confirmed: map[string]bool{}}
+	l := Listener{redis: r, expected: 1, queue: make(chan received, 2), confirmed: map[string]bool{}}
 	for range 5 {
 		l.enqueueMessage(Message{Topic: "trip"})
 	}
@@ -144,7 +153,7 @@ func TestASlowHandlerLosesMessagesButIsTold(t *testing.T) {
 
 func TestOneGapForAResubscriptionOfManyChannels(t *testing.T) {
 	r := &Redis{metrics: newMetrics(nil)}
-	l := listener{redis: r, channels: []string{"a", "b", "c"}, queue: make(chan received, 100), confirmed: map[string]bool{}}
+	l := Listener{redis: r, expected: 3, queue: make(chan received, 100), confirmed: map[string]bool{}}
 	for _, c := range []string{"a", "b", "c", "c", "a", "b", "b", "b", "a", "c"} {
 		// The third connection breaks after b.
 		l.handleReply(&redis.Subscription{Kind: "subscribe", Channel: c})

@@ -1,10 +1,8 @@
 package events
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 	"sync"
 	"time"
@@ -12,24 +10,22 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/ridehail/ridehail/internal/sleep"
-	"github.com/ridehail/ridehail/location"
 )
-
-// Message is news between nodes. It reaches each listener at most once.
-type Message struct {
-	Topic   string // without a line break
-	Region  location.Region
-	Payload []byte
-}
 
 // Handler receives what a listener hears. Both methods are called from one
 // goroutine, in order. A slow handler causes drops, each followed by a gap.
 type Handler interface {
 	OnMessage(Message)
 	// OnGap says that messages before this call may have been missed, so that a
-	// handler that needs them reads the store again. The first call comes when
-	// the subscription begins.
-	OnGap(why string)
+	// handler that needs them reads the store again. One comes when the
+	// subscription of a channel begins.
+	OnGap(Gap)
+}
+
+// Gap says on which channels messages may have been missed, and why.
+type Gap struct {
+	Why      string
+	Channels []Channel // nil: all that the listener follows
 }
 
 // The reasons of a gap.
@@ -43,68 +39,93 @@ const (
 // ones are dropped and counted.
 const listenerBacklog = 8192
 
-// Publish sends a message to every node that listens to its region.
-func (r *Redis) Publish(ctx context.Context, m Message) error {
-	return r.publishOn(ctx, r.regionChannel(string(m.Region)), m)
+// ListenerConfig says what a listener hears, and for whom.
+type ListenerConfig struct {
+	Name    string // in metrics and logs: what road it is
+	Node    string // whose channel the echoes use, and which it follows
+	Handler Handler
+	// Newest, if set, returns true for the channels of which only the newest
+	// message matters: it replaces one that waits for the handler.
+	Newest func(Channel) bool
 }
 
-// PublishToNode sends a message to one node. It is not an error when that node
-// is gone.
-func (r *Redis) PublishToNode(ctx context.Context, node string, m Message) error {
-	return r.publishOn(ctx, r.nodeChannel(node), m)
+// Listener hands what is published on the channels that it follows to a handler.
+// It has connections, a queue and a goroutine of its own, so that one listener's
+// flood never delays another's messages.
+type Listener struct {
+	redis *Redis
+	cfg   ListenerConfig
+	queue chan received
+	// recovered holds a signal when connections were given up, Redis can be
+	// written, and an echo is on its way.
+	recovered chan struct{}
+	changed   chan struct{} // holds a signal when other channels are followed
+
+	mu       sync.Mutex // guards followed
+	followed map[Channel]bool
+
+	// Of the goroutine in runSubscriptions.
+	// confirmed holds the channels subscribed since the last (re)connection.
+	confirmed     map[string]bool
+	expected      int    // channels that will be confirmed
+	hasSubscribed bool   // a subscription was complete before
+	pendingGap    string // a gap that found the queue full
 }
 
-func (r *Redis) publishOn(ctx context.Context, channel string, m Message) error {
-	if err := r.commands.Publish(ctx, channel, m.encode()).Err(); err != nil {
-		return fmt.Errorf("publish %s: %w", m.Topic, err)
+// NewListener makes a listener that follows the channel of its node.
+func (r *Redis) NewListener(cfg ListenerConfig) *Listener {
+	return &Listener{redis: r, cfg: cfg, queue: make(chan received, listenerBacklog), confirmed: map[string]bool{},
+		recovered: make(chan struct{}, 1), changed: make(chan struct{}, 1), followed: map[Channel]bool{NodeChannel(cfg.Node): true}}
+}
+
+// Follow makes the listener hear channels from now on. It never blocks and may
+// be called from any goroutine. A gap tells when nothing more is missed.
+func (l *Listener) Follow(channels ...Channel) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, c := range channels {
+		l.followed[c] = true
 	}
-	r.metrics.published.WithLabelValues(m.Topic).Inc()
-	return nil
+	signalWake(l.changed)
 }
 
-// encode returns topic, line break, region, line break, payload.
-func (m Message) encode() []byte {
-	b := make([]byte, 0, len(m.Topic)+len(m.Region)+len(m.Payload)+2)
-	b = append(append(b, m.Topic...), '\n')
-	b = append(append(b, m.Region...), '\n')
-	return append(b, m.Payload...)
-}
-
-var errNotMessage = errors.New("not a message between nodes")
-
-func decodeMessage(b []byte) (Message, error) {
-	topic, rest, ok := bytes.Cut(b, []byte{'\n'})
-	region, payload, ok2 := bytes.Cut(rest, []byte{'\n'})
-	if !ok || !ok2 {
-		return Message{}, errNotMessage
+// Unfollow ends Follow.
+func (l *Listener) Unfollow(channels ...Channel) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, c := range channels {
+		delete(l.followed, c)
 	}
-	return Message{Topic: string(topic), Region: location.Region(region), Payload: payload}, nil
+	signalWake(l.changed)
 }
 
-// Listen hands the messages of the regions and those sent to the node to h, on
-// the calling goroutine, until ctx ends. It subscribes again when Redis was
-// away. It returns ctx's error.
-func (r *Redis) Listen(ctx context.Context, node string, regions []location.Region, h Handler) error {
-	channels := []string{r.nodeChannel(node)}
-	for _, region := range regions {
-		channels = append(channels, r.regionChannel(string(region)))
+// channelNames returns the names of the channels to subscribe to.
+func (l *Listener) channelNames() (names []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for c := range l.followed {
+		names = append(names, l.redis.channelName(c))
 	}
-	l := listener{redis: r, channels: channels, queue: make(chan received, listenerBacklog), confirmed: map[string]bool{},
-		recovered: make(chan struct{}, 1)}
+	return names
+}
+
+// Run hands messages to the handler, on the calling goroutine, until ctx ends.
+// It subscribes again when Redis was away. It returns ctx's error.
+func (l *Listener) Run(ctx context.Context) error {
 	var running sync.WaitGroup
 	running.Go(func() { l.runSubscriptions(ctx) })
-	running.Go(func() { l.publishEchoes(ctx, node) })
+	running.Go(func() { l.publishEchoes(ctx, l.cfg.Node) })
 	defer running.Wait()
-	defer r.listening.Store(false)
+	defer l.redis.listening.Store(false)
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case it := <-l.queue:
 			if it.gap != "" {
-				h.OnGap(it.gap)
+				l.cfg.Handler.OnGap(Gap{Why: it.gap})
 			} else {
-				h.OnMessage(it.Message)
+				l.cfg.Handler.OnMessage(it.Message)
 			}
 		}
 	}
@@ -128,7 +149,7 @@ const (
 // publishEchoes sends a message from the node to itself every echoInterval. It
 // checks before that Redis can be written: a message to a replica would return
 // to a listener there, although other nodes publish elsewhere.
-func (l *listener) publishEchoes(ctx context.Context, node string) {
+func (l *Listener) publishEchoes(ctx context.Context, node string) {
 	r := l.redis
 	known := r.sessions.generation.Load()
 	for wait := echoInterval; sleep.For(ctx, wait); {
@@ -146,7 +167,7 @@ func (l *listener) publishEchoes(ctx context.Context, node string) {
 		}
 
 		// An error is not needed here: the listener misses the echo.
-		_ = r.commands.Publish(ctx, r.nodeChannel(node), Message{Topic: topicEcho}.encode()).Err()
+		_ = r.commands.Publish(ctx, r.channelName(NodeChannel(node)), Message{Topic: topicEcho}.encode()).Err()
 	}
 }
 
@@ -159,21 +180,6 @@ func (r *Redis) CheckListening() error {
 	return nil
 }
 
-// listener stands between go-redis, whose own channel drops without notice, and
-// the handler. Its later fields belong to the goroutine in runSubscriptions.
-type listener struct {
-	redis    *Redis
-	channels []string
-	queue    chan received
-	// recovered holds a signal when connections were given up, Redis can be
-	// written, and an echo is on its way.
-	recovered chan struct{}
-	// confirmed holds the channels subscribed since the last (re)connection.
-	confirmed     map[string]bool
-	hasSubscribed bool   // a subscription was complete before
-	pendingGap    string // a gap that found the queue full
-}
-
 // received is a message, or a gap if that is not empty.
 type received struct {
 	Message
@@ -182,10 +188,12 @@ type received struct {
 
 // runSubscriptions subscribes, and does so again on a new connection when this
 // one has ended or gone silent.
-func (l *listener) runSubscriptions(ctx context.Context) {
+func (l *Listener) runSubscriptions(ctx context.Context) {
 	for ctx.Err() == nil {
 		renewal := l.redis.sessions.renewal()
-		sub := l.redis.commands.Subscribe(ctx, l.channels...)
+		names := l.channelNames()
+		l.expected = len(names)
+		sub := l.redis.commands.Subscribe(ctx, names...)
 		l.readMessages(ctx, sub, renewal)
 		l.redis.listening.Store(false)
 		_ = sub.Close() // it may be broken already
@@ -195,7 +203,7 @@ func (l *listener) runSubscriptions(ctx context.Context) {
 
 // readMessages handles what arrives until ctx ends, the connection ends, a
 // renewal is due, or nothing has arrived for silenceLimit.
-func (l *listener) readMessages(ctx context.Context, sub *redis.PubSub, renewal <-chan struct{}) {
+func (l *Listener) readMessages(ctx context.Context, sub *redis.PubSub, renewal <-chan struct{}) {
 	in := sub.ChannelWithSubscriptions(redis.WithChannelSize(1024), redis.WithChannelHealthCheckInterval(time.Second))
 	silence := time.NewTimer(silenceLimit)
 	defer silence.Stop()
@@ -209,6 +217,8 @@ func (l *listener) readMessages(ctx context.Context, sub *redis.PubSub, renewal 
 		case <-ctx.Done():
 			return
 		case <-renewal:
+			return
+		case <-l.changed:
 			return
 		case out <- received{gap: l.pendingGap}:
 			l.pendingGap = ""
@@ -229,17 +239,18 @@ func (l *listener) readMessages(ctx context.Context, sub *redis.PubSub, renewal 
 }
 
 // handleReply takes a message or the confirmation of a subscription.
-func (l *listener) handleReply(v any) {
+func (l *Listener) handleReply(v any) {
 	switch v := v.(type) {
 	case *redis.Subscription:
 		l.confirmChannel(v.Channel)
 	case *redis.Message:
-		l.redis.metrics.countReceived(strings.TrimPrefix(v.Channel, l.redis.prefix), len(v.Payload))
 		m, err := decodeMessage([]byte(v.Payload))
 		if err != nil {
 			l.redis.metrics.dropped.WithLabelValues("malformed").Inc()
 			return
 		}
+		m.Channel = Channel(strings.TrimPrefix(v.Channel, l.redis.prefix))
+		l.redis.metrics.countReceived(m.Channel, len(v.Payload))
 		l.redis.listening.Store(true)
 		if m.Topic != topicEcho {
 			l.enqueueMessage(m)
@@ -250,13 +261,13 @@ func (l *listener) handleReply(v any) {
 // confirmChannel counts confirmations. When every channel has one, the
 // subscription is complete; each complete one but the first follows a broken
 // connection.
-func (l *listener) confirmChannel(channel string) {
+func (l *Listener) confirmChannel(channel string) {
 	if l.confirmed[channel] {
 		// The connection before broke while it was subscribing.
 		clear(l.confirmed)
 	}
 	l.confirmed[channel] = true
-	if len(l.confirmed) < len(l.channels) {
+	if len(l.confirmed) < l.expected {
 		return
 	}
 
@@ -272,7 +283,7 @@ func (l *listener) confirmChannel(channel string) {
 
 // enqueueMessage puts a message into the queue. When the queue is full it drops
 // the message and leaves a gap.
-func (l *listener) enqueueMessage(m Message) {
+func (l *Listener) enqueueMessage(m Message) {
 	if l.pendingGap == "" {
 		select {
 		case l.queue <- received{Message: m}:
@@ -286,7 +297,7 @@ func (l *listener) enqueueMessage(m Message) {
 }
 
 // enqueueGap puts a gap into the queue, or remembers it until there is room.
-func (l *listener) enqueueGap(why string) {
+func (l *Listener) enqueueGap(why string) {
 	l.redis.metrics.gaps.WithLabelValues(why).Inc()
 	select {
 	case l.queue <- received{gap: why}:

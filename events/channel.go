@@ -1,0 +1,105 @@
+package events
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/ridehail/ridehail/location"
+	"github.com/ridehail/ridehail/trips"
+)
+
+// Channel is where a message is published: those who follow it at that moment
+// hear it. Its name in Redis has the prefix of this Redis in front.
+type Channel string
+
+// Everyone is followed by all nodes.
+const Everyone Channel = "region:everywhere"
+
+// NodeChannel is for direct messages to one node.
+func NodeChannel(node string) Channel { return Channel("node:" + node) }
+
+// PositionsChannel is for cars that one node must know, apart from its direct
+// messages.
+func PositionsChannel(node string) Channel { return Channel("positions:" + node) }
+
+// UserChannel is for the news of one user's trips. The nodes that hold a socket
+// of the user follow it.
+func UserChannel(user trips.Actor) Channel {
+	return Channel("user:" + string(user.Role) + ":" + user.ID)
+}
+
+// CarChannel is for each fix of a driver on a trip. The nodes whose riders watch
+// the car follow it.
+func CarChannel(driver trips.DriverID) Channel { return Channel("car:" + string(driver)) }
+
+// OldRegionChannel is what nodes of earlier builds publish on and follow. The
+// region is one of theirs.
+func OldRegionChannel(region location.Region) Channel { return Channel("region:" + string(region)) }
+
+// Message is news between nodes. It reaches each listener at most once.
+type Message struct {
+	Topic   string // without a line break
+	Region  location.Region
+	Payload []byte
+	Channel Channel // on which it came; not sent along
+}
+
+// Addressed is a message and the channel to publish it on.
+type Addressed struct {
+	To Channel
+	Message
+}
+
+// Publish sends a message to those who follow the channel now. It is not an
+// error when there are none.
+func (r *Redis) Publish(ctx context.Context, to Channel, m Message) error {
+	return r.PublishAll(ctx, []Addressed{{to, m}})
+}
+
+// PublishAll sends messages in one round trip, those of a channel in order.
+// After an error some may have been sent.
+func (r *Redis) PublishAll(ctx context.Context, messages []Addressed) error {
+	pipe := r.commands.Pipeline()
+	for _, m := range messages {
+		r.addPublish(ctx, pipe, m.To, m.Message)
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return fmt.Errorf("publish %s: %w", messages[0].Topic, err)
+	}
+
+	for _, m := range messages {
+		r.metrics.published.WithLabelValues(m.Topic).Inc()
+	}
+	return nil
+}
+
+// addPublish adds the command that publishes a message.
+func (r *Redis) addPublish(ctx context.Context, pipe redis.Pipeliner, to Channel, m Message) *redis.IntCmd {
+	return pipe.Publish(ctx, r.channelName(to), m.encode())
+}
+
+// channelName is the channel's name in Redis.
+func (r *Redis) channelName(c Channel) string { return r.prefix + string(c) }
+
+// encode returns topic, line break, region, line break, payload.
+func (m Message) encode() []byte {
+	b := make([]byte, 0, len(m.Topic)+len(m.Region)+len(m.Payload)+2)
+	b = append(append(b, m.Topic...), '\n')
+	b = append(append(b, m.Region...), '\n')
+	return append(b, m.Payload...)
+}
+
+var errNotMessage = errors.New("not a message between nodes")
+
+func decodeMessage(b []byte) (Message, error) {
+	topic, rest, ok := bytes.Cut(b, []byte{'\n'})
+	region, payload, ok2 := bytes.Cut(rest, []byte{'\n'})
+	if !ok || !ok2 {
+		return Message{}, errNotMessage
+	}
+	return Message{Topic: string(topic), Region: location.Region(region), Payload: payload}, nil
+}
