@@ -21,6 +21,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/goleak"
 
+	"github.com/ridehail/ridehail/internal/sleep"
 	"github.com/ridehail/ridehail/internal/slowtest"
 	"github.com/ridehail/ridehail/lab/process"
 	"github.com/ridehail/ridehail/lab/process/processtest"
@@ -247,7 +248,13 @@ func TestACommandIsCarriedOutOnceWhileItsSlotMoves(t *testing.T) {
 				if err := r.addDeadLetter(t.Context(), queue, Job{ID: id}, errors.New("declined"), time.Now()); err != nil {
 					t.Errorf("script of two keys: %v", err)
 				}
-				queued.Add(3)
+				tx := r.commands.TxPipeline()
+				tx.XAdd(t.Context(), r.newJobEntry(queue, id+"d", nil))
+				tx.HDel(t.Context(), r.deadIndexKey(queue), "none")
+				if _, err := tx.Exec(t.Context()); err != nil {
+					t.Errorf("transaction: %v", err)
+				}
+				queued.Add(4)
 			}
 		})
 	}
@@ -263,6 +270,55 @@ func TestACommandIsCarriedOutOnceWhileItsSlotMoves(t *testing.T) {
 		t.Errorf("%d entries of %d jobs", n, queued.Load())
 	}
 	t.Logf("%d jobs were queued", queued.Load())
+}
+
+func TestEveryJobIsDoneWhileTheSlotOfItsQueueMoves(t *testing.T) {
+	slowtest.Require(t)
+	c := processtest.RedisCluster(t, 2, 0)
+	r := openCluster(t, c, nil)
+	queue := slotQueue(t, r, c)
+	var mu sync.Mutex // guards done
+	done, lost := map[string]int{}, make(chan struct{}, 10)
+	for _, name := range []string{"a", "b"} {
+		worker := &Worker{Redis: r, Stream: queue, Consumer: name, OnQueueLost: func() { lost <- struct{}{} },
+			Handle: func(_ context.Context, id string, _ []byte) error {
+				mu.Lock()
+				defer mu.Unlock()
+				done[id]++
+				return nil
+			}}
+		startWork(t, worker.Run)
+	}
+	receiveFrom(t, "the queue to be made", lost)
+
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	queued := 0
+	var crowd sync.WaitGroup
+	crowd.Go(func() {
+		for ; sleep.For(ctx, time.Millisecond); queued++ {
+			if err := r.EnqueueJob(t.Context(), queue, fmt.Sprint(queued), nil); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	for turn := range 20 {
+		if err := c.MoveSlots(t.Context(), turn%2, 1-turn%2, 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stop()
+	crowd.Wait()
+
+	waitUntil(t, "all jobs to be done", func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return len(done) == queued
+	})
+	if len(lost) > 0 {
+		t.Errorf("the queue was taken for lost %d times", len(lost))
+	}
+	t.Logf("%d jobs were done", queued)
 }
 
 // slotQueue returns the name of a queue whose slot is the first one of the first
