@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/trips"
 )
@@ -76,14 +74,6 @@ func (r *Redis) PublishAll(ctx context.Context, messages []Addressed) error {
 	}
 	return nil
 }
-
-// addPublish adds the command that publishes a message.
-func (r *Redis) addPublish(ctx context.Context, pipe redis.Pipeliner, to Channel, m Message) *redis.IntCmd {
-	return pipe.Publish(ctx, r.channelName(to), m.encode())
-}
-
-// channelName is the channel's name in Redis.
-func (r *Redis) channelName(c Channel) string { return r.prefix + string(c) }
 
 // encode returns topic, line break, region, line break, payload.
 func (m Message) encode() []byte {

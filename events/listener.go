@@ -3,7 +3,6 @@ package events
 import (
 	"context"
 	"errors"
-	"strings"
 	"sync"
 	"time"
 
@@ -249,7 +248,7 @@ func (l *Listener) handleReply(v any) {
 			l.redis.metrics.dropped.WithLabelValues("malformed").Inc()
 			return
 		}
-		m.Channel = Channel(strings.TrimPrefix(v.Channel, l.redis.prefix))
+		m.Channel = l.redis.channelNamed(v.Channel)
 		l.redis.metrics.countReceived(m.Channel, len(v.Payload))
 		l.redis.listening.Store(true)
 		if m.Topic != topicEcho {
