@@ -35,9 +35,12 @@ type Config struct {
 	Drivers    Drivers
 	Transport  OfferTransport
 	OwnsRegion func(location.Region) bool // nil: every region.
-	Policy     Policy                     // Zero: the nearest driver by air.
-	Now        func() time.Time           // nil: time.Now.
-	Epoch      uint64                     // Fences offers; 0: Unix ms at New.
+	// WaitingElsewhere returns the trips that wait in windows of other
+	// dispatchers near by, as far as is known; nil: none.
+	WaitingElsewhere func() []trips.Trip
+	Policy           Policy           // Zero: the nearest driver by air.
+	Now              func() time.Time // nil: time.Now.
+	Epoch            uint64           // Fences offers; 0: Unix ms at New.
 
 	Rules
 	ScanEvery   time.Duration // 2 s
@@ -48,6 +51,9 @@ type Config struct {
 }
 
 func (c Config) withDefaults() Config {
+	if c.WaitingElsewhere == nil {
+		c.WaitingElsewhere = func() []trips.Trip { return nil }
+	}
 	if c.OwnsRegion == nil {
 		c.OwnsRegion = func(location.Region) bool { return true }
 	}

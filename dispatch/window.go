@@ -3,6 +3,7 @@ package dispatch
 import (
 	"context"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -14,6 +15,9 @@ import (
 type windowMatcher struct {
 	dispatcher *Dispatcher
 	joining    chan *windowMember
+
+	mu      sync.Mutex // guards waiting
+	waiting map[trips.TripID]trips.Trip
 }
 
 // windowMember is a search in a window. The window's goroutine owns the
@@ -35,6 +39,8 @@ type windowResult struct {
 // search ends the wait. No driver is held yet.
 func (w *windowMatcher) joinWindow(ctx context.Context, s *search) (p Assignment, ok bool, end outcome) {
 	g := &windowMember{search: s, result: make(chan windowResult, 1)}
+	w.addWaiting(s.trip)
+	defer w.removeWaiting(s.trip.ID)
 	joins := w.joining
 	for {
 		select {
@@ -56,7 +62,45 @@ func (w *windowMatcher) joinWindow(ctx context.Context, s *search) (p Assignment
 
 // newWindowMatcher returns a matcher that does nothing until run.
 func newWindowMatcher(d *Dispatcher) *windowMatcher {
-	return &windowMatcher{dispatcher: d, joining: make(chan *windowMember)}
+	return &windowMatcher{dispatcher: d, joining: make(chan *windowMember), waiting: map[trips.TripID]trips.Trip{}}
+}
+
+func (w *windowMatcher) addWaiting(t trips.Trip) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.waiting[t.ID] = t
+}
+
+func (w *windowMatcher) removeWaiting(id trips.TripID) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.waiting, id)
+}
+
+// WaitingTrips appends to dst the trips that wait for a driver in this
+// dispatcher's window, in no order: what other dispatchers around should leave
+// drivers for. Any goroutine may call it.
+func (d *Dispatcher) WaitingTrips(dst []trips.Trip) []trips.Trip {
+	d.windows.mu.Lock()
+	defer d.windows.mu.Unlock()
+	for _, t := range d.windows.waiting {
+		dst = append(dst, t)
+	}
+	return dst
+}
+
+// FindRivals returns the candidates of trips that wait at other dispatchers.
+// They take part in a matching, so that each driver is left to the trip that
+// gains most, and get no offer by it. Without them, several dispatchers of one
+// city send drivers to trips that are far, because each sees only the few trips
+// of its own. It does not know which drivers have declined.
+func FindRivals(f DriverFinder, waiting []trips.Trip, p Policy, r Rules, now time.Time) (rivals []Candidates) {
+	for _, t := range waiting {
+		if ask, ok := NewSearchState(t, p, r).FindCandidates(f, p.MinCandidates(), now); ok {
+			rivals = append(rivals, ask)
+		}
+	}
+	return rivals
 }
 
 // run closes one window after the other until ctx ends. Members that are left
@@ -101,6 +145,9 @@ func (w *windowMatcher) matchWindow(ctx context.Context, members []*windowMember
 	w.dispatcher.metrics.windowTrips.Observe(float64(len(members)))
 	pairs := map[trips.TripID]Assignment{}
 	if len(window) > 0 {
+		// Drivers whom the cheapest matching gives to trips of other
+		// dispatchers are left to them.
+		window = append(window, FindRivals(w.dispatcher.cfg.Drivers, w.dispatcher.cfg.WaitingElsewhere(), policy, w.dispatcher.cfg.Rules, now)...)
 		for _, p := range policy.Matcher.MatchWindow(ctx, window) {
 			pairs[p.Trip] = p
 		}

@@ -34,9 +34,11 @@ func UserChannel(user trips.Actor) Channel {
 // the car follow it.
 func CarChannel(driver trips.DriverID) Channel { return Channel("car:" + string(driver)) }
 
-// OldRegionChannel is what nodes of earlier builds publish on and follow. The
-// region is one of theirs.
-func OldRegionChannel(region location.Region) Channel { return Channel("region:" + string(region)) }
+// OldRegionChannel is what nodes of earlier builds publish on and follow. Their
+// regions are as large as a block: that of a region of this build is meant.
+func OldRegionChannel(region location.Region) Channel {
+	return Channel("region:" + location.Block(region))
+}
 
 // Message is news between nodes. It reaches each listener at most once.
 type Message struct {

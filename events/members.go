@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/cespare/xxhash/v2"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/ridehail/ridehail/internal/sleep"
@@ -27,40 +26,43 @@ type Members struct {
 	lastBeat   time.Time // when a heartbeat last reached Redis
 	trustUntil time.Time // before it, nodes of the last view count as alive
 
-	mu    sync.RWMutex // guards alive
-	alive []string     // sorted; includes node; replaced, never changed
+	mu     sync.RWMutex // guards below
+	owners *ownerView   // of the nodes that are alive; replaced when they change
 }
 
 // NewMembers counts a node as alive for ttl after its last heartbeat. Until Run
 // has reached Redis, only this node is alive.
 func NewMembers(r *Redis, node string, ttl time.Duration) *Members {
-	return &Members{redis: r, node: node, ttl: ttl, alive: []string{node}}
+	return &Members{redis: r, node: node, ttl: ttl, owners: newOwnerView([]string{node}, false)}
 }
 
 // AliveNodes returns the nodes believed alive, including this one, sorted.
 // While Redis is away the last view holds.
 func (m *Members) AliveNodes() []string {
-	m.mu.RLock()
-	defer m.mu.RUnlock()
-	return slices.Clone(m.alive)
+	return slices.Clone(m.view().nodes)
 }
 
 // OwnsRegion reports whether this node owns the region.
 func (m *Members) OwnsRegion(region location.Region) bool { return m.OwnerOf(region) == m.node }
 
-// RegionOwner returns the region's owner among nodes, or "" when there are
-// none: the node whose hash with the region is highest (rendezvous hashing), so
-// that a node that comes or goes moves only its own regions.
-func RegionOwner(region location.Region, nodes []string) string {
-	var best string
-	var top uint64
-	for _, n := range nodes {
-		h := xxhash.Sum64String(string(region) + "\n" + n)
-		if best == "" || h > top || (h == top && n < best) {
-			best, top = n, h
-		}
-	}
-	return best
+// OwnerOf returns the node that owns the region. It costs some 50 ns.
+func (m *Members) OwnerOf(region location.Region) string { return m.view().ownerOf(region) }
+
+// OwnersAround returns the nodes that may own a region within some metres of p,
+// this node included if it is one of them, sorted. There are at most eight for
+// each block of the area. The caller must not change the slice.
+func (m *Members) OwnersAround(p location.Point, metres float64) []string {
+	return m.view().ownersAround(p, metres)
+}
+
+// HasEarlierBuild reports whether a node of an earlier build is alive, so that
+// the rule of earlier builds holds for all.
+func (m *Members) HasEarlierBuild() bool { return m.view().earlier }
+
+func (m *Members) view() *ownerView {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return m.owners
 }
 
 // Run sends heartbeats until ctx ends. It then deregisters the node, so that
@@ -119,10 +121,18 @@ func (m *Members) updateView(fresh []string, forgotten bool, now time.Time) {
 
 	slices.Sort(alive)
 	alive = slices.Compact(alive)
-	m.mu.Lock()
-	m.alive = alive
-	m.mu.Unlock()
+	m.setAlive(alive, false)
 	m.redis.metrics.nodesAlive.Set(float64(len(alive)))
+}
+
+// setAlive replaces the view, unless it stays the same. With earlier, a node of
+// an earlier build is alive.
+func (m *Members) setAlive(alive []string, earlier bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if earlier != m.owners.earlier || !slices.Equal(alive, m.owners.nodes) {
+		m.owners = newOwnerView(alive, earlier)
+	}
 }
 
 // deregister removes this node's heartbeat.
@@ -133,19 +143,3 @@ func (m *Members) deregister(ctx context.Context) {
 		m.redis.log.Debug("could not deregister; the heartbeat expires by itself", "err", err)
 	}
 }
-
-// OwnerOf returns the node that owns the region, as far as this node knows.
-func (m *Members) OwnerOf(region location.Region) string {
-	m.mu.RLock()
-	alive := m.alive
-	m.mu.RUnlock()
-	return RegionOwner(region, alive)
-}
-
-// OwnersAround returns the nodes that own the regions within some metres of a
-// point, sorted.
-func (m *Members) OwnersAround(location.Point, float64) []string { return m.AliveNodes() }
-
-// HasEarlierBuild reports whether a node of an earlier build is alive, which
-// does not know how nodes of this build divide the regions.
-func (m *Members) HasEarlierBuild() bool { return false }

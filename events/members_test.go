@@ -1,12 +1,9 @@
 package events
 
 import (
-	"fmt"
 	"slices"
 	"testing"
 	"time"
-
-	"github.com/ridehail/ridehail/location"
 )
 
 func TestNodesSeeEachOtherComeAndGo(t *testing.T) {
@@ -44,23 +41,4 @@ func TestNodesSeeEachOtherComeAndGo(t *testing.T) {
 		stop()
 		waitUntil(t, "b to be gone", func() bool { return slices.Equal(a.AliveNodes(), []string{"a"}) })
 	})
-}
-
-func TestRegionsMoveOnlyFromTheNodeThatLeaves(t *testing.T) {
-	nodes := []string{"a", "b", "c", "d"}
-	owned := map[string]int{}
-	for i := range 4000 {
-		region := location.Region(fmt.Sprintf("85%08xffff", i))
-		was := RegionOwner(region, nodes)
-		owned[was]++
-		if now := RegionOwner(region, nodes[:3]); was != "d" && now != was {
-			t.Fatalf("region %s moved from %s to %s", region, was, now)
-		}
-	}
-
-	for n, k := range owned {
-		if k < 850 || k > 1150 {
-			t.Errorf("node %s owns %d of 4000", n, k)
-		}
-	}
 }

@@ -51,7 +51,7 @@ const giveUpInterval = 250 * time.Millisecond
 func newSessions() *sessions { return &sessions{renew: make(chan struct{})} }
 
 // ofServer returns the sessions of one server of a cluster.
-func (s *sessions) ofServer() *sessions { return &sessions{all: s} }
+func (s *sessions) ofServer() *sessions { return &sessions{all: s, metrics: s.metrics} }
 
 // whole returns the sessions of all servers.
 func (s *sessions) whole() *sessions {

@@ -26,7 +26,7 @@ type latestPosition struct {
 	silent   bool      // the phone was told that the driver is silent
 
 	// Counted over the whole connection; the phone acks by these numbers.
-	came  uint32 // positions meant for this phone
+	came  uint32 // positions meant for this phone, with those passed over
 	sent  uint32
 	acked uint32
 }
@@ -63,6 +63,29 @@ func (p *latestPosition) takePosition(fix location.Fix, received time.Time) posi
 	if fix.At.Before(p.fix.At) {
 		return positionLate
 	}
+	return p.keepPosition(fix, received)
+}
+
+// takeReplica keeps the position of another node's car if it is the newest.
+// Between nodes a newer position replaces one that waits. The gap in the
+// phone's numbers tells how many were passed over: they count as overwritten.
+// One of them that comes late is counted by then.
+func (p *latestPosition) takeReplica(fix location.Fix, received time.Time) (result positionResult, passedOver uint32) {
+	if !fix.At.After(p.fix.At) {
+		return positionRepeated, 0
+	}
+	if gap := fix.Seq - p.fix.Seq - 1; !p.received.IsZero() && fix.Seq > p.fix.Seq && gap <= maxPassedOver {
+		passedOver = gap
+	}
+	p.came += 1 + passedOver
+	return p.keepPosition(fix, received), passedOver
+}
+
+// maxPassedOver bounds what one position may pass over: a phone that begins to
+// number anew has sent none of those between.
+const maxPassedOver = 1000
+
+func (p *latestPosition) keepPosition(fix location.Fix, received time.Time) positionResult {
 	replacing := p.fresh
 	p.fix, p.received, p.fresh = fix, received, true
 	if replacing {

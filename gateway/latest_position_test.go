@@ -120,3 +120,57 @@ func TestContactIsLostAndRegainedOnce(t *testing.T) {
 		t.Error("contact is not regained once")
 	}
 }
+
+func TestPositionsPassedOverBetweenNodesCountAsOverwritten(t *testing.T) {
+	type step struct {
+		seq, second int // of the fix
+		want        positionResult
+	}
+	for name, c := range map[string]struct {
+		steps       []step // after the fix of second 5, which was sent
+		overwritten uint32
+		kept        uint32 // the number of the fix
+	}{
+		"the next":                 {[]step{{6, 6, positionNew}}, 0, 6},
+		"three between":            {[]step{{9, 9, positionNew}}, 3, 9},
+		"one between, twice":       {[]step{{7, 7, positionNew}, {9, 9, positionReplacing}}, 3, 9},
+		"one of them late":         {[]step{{8, 8, positionNew}, {7, 7, positionRepeated}, {9, 9, positionReplacing}}, 3, 9},
+		"the same twice":           {[]step{{7, 7, positionNew}, {7, 7, positionRepeated}}, 1, 7},
+		"the phone began anew":     {[]step{{1, 6, positionNew}, {3, 8, positionReplacing}}, 2, 3},
+		"the phone jumped":         {[]step{{5_000_000, 6, positionNew}}, 0, 5_000_000},
+		"more than are believed":   {[]step{{5 + maxPassedOver + 2, 6, positionNew}}, 0, 5 + maxPassedOver + 2},
+		"as many as are believed":  {[]step{{5 + maxPassedOver + 1, 6, positionNew}}, maxPassedOver, 5 + maxPassedOver + 1},
+		"without numbers, as some": {[]step{{0, 6, positionNew}, {0, 7, positionReplacing}}, 1, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var p latestPosition
+			p.followCar("t", "d")
+			if result, passedOver := p.takeReplica(fixAt(5), fixAt(5).At); result != positionNew || passedOver != 0 {
+				t.Fatalf("the first one is %d and passes over %d", result, passedOver)
+			}
+			p.fillFrame(newPositionFrame(), fixAt(5).At)
+
+			for _, s := range c.steps {
+				fix := fixAt(s.second)
+				fix.Seq = uint32(s.seq)
+				if got, _ := p.takeReplica(fix, fix.At); got != s.want {
+					t.Errorf("fix %d of second %d: %d, want %d", s.seq, s.second, got, s.want)
+				}
+			}
+			if p.countOverwritten() != c.overwritten || p.fix.Seq != c.kept {
+				t.Errorf("%d overwritten and fix %d kept, want %d and %d", p.countOverwritten(), p.fix.Seq, c.overwritten, c.kept)
+			}
+		})
+	}
+}
+
+func TestOnOneNodeAGapInTheNumbersIsNoOverwriting(t *testing.T) {
+	var p latestPosition
+	p.followCar("t", "d")
+	p.takePosition(fixAt(5), fixAt(5).At)
+	p.fillFrame(newPositionFrame(), fixAt(5).At)
+	p.takePosition(fixAt(9), fixAt(9).At)
+	if p.countOverwritten() != 0 {
+		t.Errorf("%d positions that never came here count as overwritten", p.countOverwritten())
+	}
+}

@@ -52,7 +52,7 @@ func (g *Gateway) DeliverReplica(id trips.DriverID) {
 
 	if d, ok := g.cfg.Drivers.Get(id); ok && d.HasPosition() {
 		for _, w := range watchers {
-			w.out.deliverPosition(id, d.Fix, d.ReceivedAt)
+			w.out.deliverReplica(id, d.Fix, d.ReceivedAt)
 		}
 	}
 }
@@ -80,6 +80,34 @@ func (o *sender) deliverPosition(id trips.DriverID, fix location.Fix, received t
 		o.countMessage(classPosition, outcomeOverwritten)
 	}
 
+	o.writePositionAndUnlock(id)
+}
+
+// deliverReplica is deliverPosition for a car of another node.
+func (o *sender) deliverReplica(id trips.DriverID, fix location.Fix, received time.Time) {
+	o.mu.Lock()
+	if id != o.position.driver {
+		o.mu.Unlock()
+		return // the ride is over by now
+	}
+
+	result, passedOver := o.position.takeReplica(fix, received)
+	o.g.metrics.delivery[classPosition][outcomeOverwritten].Add(float64(passedOver))
+	switch result {
+	case positionRepeated:
+		o.countMessage(classPosition, outcomeDuplicate)
+		o.mu.Unlock()
+		return
+	case positionReplacing:
+		o.countMessage(classPosition, outcomeOverwritten)
+	}
+	o.writePositionAndUnlock(id)
+}
+
+// writePositionAndUnlock writes the position that was just kept if the ack
+// window has room, and says that the driver is heard of again. The caller holds
+// the lock.
+func (o *sender) writePositionAndUnlock(id trips.DriverID) {
 	back, trip := o.position.regainContact(), o.position.trip
 	write := !o.writing && o.position.isReady()
 	o.mu.Unlock()

@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-
-	"github.com/uber/h3-go/v4"
 )
 
 // Point is a place in degrees, WGS 84.
@@ -54,24 +52,4 @@ func InitialBearing(a, b Point) float64 {
 	y := math.Sin(dLng) * math.Cos(b.Lat*rad)
 	x := math.Cos(a.Lat*rad)*math.Sin(b.Lat*rad) - math.Sin(a.Lat*rad)*math.Cos(b.Lat*rad)*math.Cos(dLng)
 	return math.Mod(math.Atan2(y, x)/rad+360, 360)
-}
-
-// Region is a coarse H3 cell in hexadecimal. Nodes own regions, and
-// publish/subscribe channels are named by them.
-type Region string
-
-// RegionResolution is the H3 resolution of a Region. Its cells cover about 250
-// km², so that a city consists of a handful of regions.
-const RegionResolution = 5
-
-// RegionOf returns the region that contains p, or an error that wraps ErrPoint.
-func RegionOf(p Point) (Region, error) {
-	if err := p.CheckRange(); err != nil {
-		return "", err
-	}
-	c, err := h3.LatLngToCell(h3.NewLatLng(p.Lat, p.Lng), RegionResolution)
-	if err != nil {
-		return "", fmt.Errorf("region of %v: %w", p, err)
-	}
-	return Region(c.String()), nil
 }

@@ -105,7 +105,7 @@ func (r *fleetReplicator) publishFleets(ctx context.Context, changed []sharedsta
 func (r *fleetReplicator) groupByRegion(changed []sharedstate.Driver) map[location.Region]*wire.Fleet {
 	fleets := map[location.Region]*wire.Fleet{}
 	for _, d := range changed {
-		region, err := location.RegionOf(d.Fix.Point)
+		region, err := location.OldRegionOf(d.Fix.Point)
 		if err != nil || !d.HasPosition() {
 			continue
 		}

@@ -97,7 +97,7 @@ func listRegions(g *graph) ([]location.Region, error) {
 				}
 				asked[step] = true
 
-				r, err := location.RegionOf(p)
+				r, err := location.OldRegionOf(p)
 				if err != nil {
 					return nil, err
 				}

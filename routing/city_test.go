@@ -179,7 +179,7 @@ func TestRandomPointsAreOnRoadsAndInTheCitysRegions(t *testing.T) {
 		if !ok || s.off > 0.2 || !c.Contains(p) {
 			t.Fatalf("%v is %.2f m from the nearest road", p, s.off)
 		}
-		region, err := location.RegionOf(p)
+		region, err := location.OldRegionOf(p)
 		if err != nil || !slices.Contains(c.Regions(), region) {
 			t.Fatalf("%v is in region %s, not of %v", p, region, c.Regions())
 		}

@@ -5,11 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/ridehail/ridehail/dispatch"
+	"github.com/ridehail/ridehail/events"
 	"github.com/ridehail/ridehail/lab/simulation"
+	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/routing"
 )
 
@@ -17,6 +20,8 @@ import (
 type simulateCmd struct {
 	City          string        `help:"Seed of a generated city, or a city file." default:"1" placeholder:"SEED|FILE"`
 	Policy        []string      `help:"How drivers are chosen, with commas between: greedy, batched, or patient (greedy, but refuses far pickups)." default:"greedy,batched"`
+	Owners        []int         `help:"How many nodes share the dispatch of the city, 1 to 8; with commas between to compare." default:"1"`
+	Alone         bool          `help:"The owners do not tell each other which trips wait: shows what that is worth."`
 	Drivers       int           `help:"How many drivers; each works six hours of every eight." default:"200" range:"1..1000000"`
 	RidersPerHour float64       `help:"People who want a ride per hour, as the mean of a day." default:"600" range:"0.01..10000000"`
 	Hours         float64       `help:"Hours of city time." default:"3" range:"0.01..744"`
@@ -43,9 +48,9 @@ func (c *simulateCmd) Run(ctx context.Context, p *process) error {
 		return fmt.Errorf("%w: city: %w", errUsage, err)
 	}
 
-	cfg := simulation.Config{City: city, Drivers: c.Drivers, RidersPerHour: c.RidersPerHour, Hours: c.Hours, Begin: c.Begin, Surge: c.Surge,
+	cfg := simulation.Config{City: city, OwnerOf: ownerNumber, Alone: c.Alone, Drivers: c.Drivers, RidersPerHour: c.RidersPerHour, Hours: c.Hours, Begin: c.Begin, Surge: c.Surge,
 		Weights: dispatch.Weights{MaxPickup: c.Patience, MaxWait: c.LastCall, WaitWeight: c.Age, IdleWeight: c.Idle}}
-	report, err := simulation.Compare(ctx, cfg, c.Policy, simulation.ConsecutiveSeeds(c.Seed, c.Seeds), runtime.GOMAXPROCS(0), c.showProgress(p))
+	report, err := simulation.Compare(ctx, cfg, simulation.Variants(c.Policy, c.Owners), simulation.ConsecutiveSeeds(c.Seed, c.Seeds), runtime.GOMAXPROCS(0), c.showProgress(p))
 	switch {
 	case errors.Is(err, simulation.ErrConfig):
 		return fmt.Errorf("%w: %w", errUsage, err)
@@ -60,16 +65,26 @@ func (c *simulateCmd) Run(ctx context.Context, p *process) error {
 	return p.printResult(c.JSON, report, report.Text())
 }
 
+// ownerNumber numbers the node that owns a region, by the rule of all nodes.
+func ownerNumber(region location.Region, owners int) int {
+	names := make([]string, owners)
+	for i := range names {
+		names[i] = fmt.Sprintf("node-%d", i)
+	}
+	return slices.Index(names, events.RegionOwner(region, names))
+}
+
 // showProgress returns a function that prints which run has ended and how fast
 // it was. The runs' goroutines may call it.
 func (c *simulateCmd) showProgress(p *process) func(simulation.Result, time.Duration) {
 	var mu sync.Mutex
-	done, all := 0, c.Seeds*len(c.Policy)
+	done, all := 0, c.Seeds*len(c.Policy)*len(c.Owners)
 	return func(r simulation.Result, took time.Duration) {
 		mu.Lock()
 		defer mu.Unlock()
 		done++
-		fmt.Fprintf(p.logs, "%d of %d: %s, seed %d: %g h in %.1f s, %.0f times real time\n", done, all, r.Policy, r.Seed, c.Hours,
+		fmt.Fprintf(p.logs, "%d of %d: %s, seed %d: %g h in %.1f s, %.0f times real time\n", done, all,
+			simulation.Variant{Policy: r.Policy, Owners: r.Owners}, r.Seed, c.Hours,
 			took.Seconds(), c.Hours*3600/took.Seconds())
 	}
 }

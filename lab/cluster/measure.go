@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -198,21 +197,20 @@ func (m *measurement) startPairs(ctx context.Context) (*pairGroups, error) {
 	p := &pairGroups{paired: make(chan struct{}, 2), measuring: make(chan struct{}, 2), begin: make(chan struct{}), failed: make(chan error, 2)}
 	urls := m.stage.urls()
 	total := m.cfg.PairsPerNode * len(urls)
-	if len(urls) == 1 {
-		return p, p.startGroup(ctx, m.latencyConfig(total, urls, urls), &p.same, &p.sameErr)
+	apart := 0 // a node alone has no other one
+	if len(urls) > 1 {
+		apart = total / 2
 	}
-
-	next := append(slices.Clone(urls[1:]), urls[0])
-	if err := p.startGroup(ctx, m.latencyConfig(total-total/2, urls, urls), &p.same, &p.sameErr); err != nil {
+	if err := p.startGroup(ctx, m.latencyConfig(total-apart, true), &p.same, &p.sameErr); err != nil || apart == 0 {
 		return p, err
 	}
-	return p, p.startGroup(ctx, m.latencyConfig(total/2, urls, next), &p.across, &p.acrossErr)
+	return p, p.startGroup(ctx, m.latencyConfig(apart, false), &p.across, &p.acrossErr)
 }
 
-// latencyConfig has pair i at the i-th server of both, beginning again after
-// the last.
-func (m *measurement) latencyConfig(pairs int, driverServers, riderServers []string) latency.Config {
-	return latency.Config{DriverServers: driverServers, RiderServers: riderServers, Pairs: pairs, Rate: m.cfg.Rate,
+// latencyConfig has the drivers at all nodes in turn.
+func (m *measurement) latencyConfig(pairs int, together bool) latency.Config {
+	urls := m.stage.urls()
+	return latency.Config{Server: urls[0], DriverServers: urls, RiderServers: urls, Together: together, Pairs: pairs, Rate: m.cfg.Rate,
 		Warmup: joinWithin, For: m.cfg.For, Log: m.cfg.Log}
 }
 

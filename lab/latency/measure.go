@@ -22,6 +22,9 @@ type pair struct {
 	overBase int64 // over when measuring began; set while no update is sent
 }
 
+// isAcross reports whether driver and rider are at different nodes.
+func (p *pair) isAcross() bool { return p.driver.server != p.rider.server }
+
 // arrival is the times of one update, in milliseconds since the epoch. Received
 // and sent are by the node's clock, and 0 if there is no node.
 type arrival struct {
@@ -39,8 +42,25 @@ type recorder struct {
 }
 
 type strip struct {
-	mu                  sync.Mutex
-	all, in, node, outs *quantile.Histogram
+	mu sync.Mutex
+	histograms
+}
+
+// histograms are of the whole way, of its parts, and of the way from node to
+// node alone.
+type histograms struct{ all, in, node, outs, across, between *quantile.Histogram }
+
+func newHistograms() histograms {
+	return histograms{newHistogram(), newHistogram(), newHistogram(), newHistogram(), newHistogram(), newHistogram()}
+}
+
+func (h histograms) merge(other histograms) {
+	h.all.Merge(other.all)
+	h.in.Merge(other.in)
+	h.node.Merge(other.node)
+	h.outs.Merge(other.outs)
+	h.across.Merge(other.across)
+	h.between.Merge(other.between)
 }
 
 // newHistogram counts microseconds up to a minute. A latency that is negative,
@@ -52,7 +72,7 @@ func (m *recorder) startMeasuring(pairs []*pair) {
 	for i := range m.strips {
 		s := &m.strips[i]
 		s.mu.Lock()
-		s.all, s.in, s.node, s.outs = newHistogram(), newHistogram(), newHistogram(), newHistogram()
+		s.histograms = newHistograms()
 		s.mu.Unlock()
 	}
 
@@ -80,7 +100,15 @@ func (m *recorder) recordArrival(i int, p *pair, a arrival) {
 		return
 	}
 	s.in.Record(1e3 * (a.received - p.driver.offset - a.due))
-	s.node.Record(1e3 * (a.sent - a.received))
+	if !p.isAcross() {
+		s.node.Record(1e3 * (a.sent - a.received))
+	} else {
+		// Two clocks: both times are compared with ours.
+		inside := 1e3 * ((a.sent - p.rider.offset) - (a.received - p.driver.offset))
+		s.node.Record(inside)
+		s.between.Record(inside)
+		s.across.Record(1e3 * (a.got - a.due))
+	}
 	s.outs.Record(1e3 * (a.got - (a.sent - p.rider.offset)))
 }
 
@@ -95,19 +123,26 @@ func sumCounts(pairs []*pair) (sent, delivered, over int64) {
 }
 
 func (m *recorder) buildReport(pairs []*pair) Report {
-	all, in, node, outs := newHistogram(), newHistogram(), newHistogram(), newHistogram()
+	h := newHistograms()
 	for i := range m.strips {
 		s := &m.strips[i]
 		s.mu.Lock()
-		all.Merge(s.all)
-		in.Merge(s.in)
-		node.Merge(s.node)
-		outs.Merge(s.outs)
+		h.merge(s.histograms)
 		s.mu.Unlock()
 	}
 
-	r := Report{Pairs: len(pairs), RateHz: m.cfg.Rate, Latency: all.Summary(1e3), hist: all,
-		Hops: Hops{DriverToNode: describeHop(in, webSocket), Node: describeHop(node, sharedMemory), NodeToRider: describeHop(outs, webSocket)}}
+	r := Report{Pairs: len(pairs), RateHz: m.cfg.Rate, Servers: m.cfg.servers(), Latency: h.all.Summary(1e3), hist: h.all,
+		Hops: Hops{DriverToNode: describeHop(h.in, webSocket), NodeToRider: describeHop(h.outs, webSocket)}}
+	for _, p := range pairs {
+		if p.isAcross() {
+			r.Across++
+		}
+	}
+	r.Hops.Node = describeHop(h.node, nodeMechanism(r.Across, r.Pairs))
+	if r.Across > 0 {
+		hop, whole := describeHop(h.between, redisPubSub), h.across.Summary(1e3)
+		r.Hops.NodeToNode, r.LatencyAcross = &hop, &whole
+	}
 	r.Sent, r.Delivered, r.Overwritten = sumCounts(pairs)
 	r.Lost = r.Sent - r.Delivered - r.Overwritten
 	for _, p := range pairs {

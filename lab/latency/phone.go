@@ -25,7 +25,8 @@ const (
 // phone is one socket with a reader goroutine. Any goroutine may send.
 type phone struct {
 	*client.Conn
-	id string
+	id     string
+	server string
 	// offset is the node's clock minus ours, in ms, set before the reader
 	// starts.
 	offset float64
@@ -40,7 +41,7 @@ type phone struct {
 // newClient returns a client without a read deadline, which would be set for
 // each frame.
 func newClient(cfg Config) *client.Client {
-	return client.New(client.Config{Servers: cfg.DriverServers, Codec: cfg.Codec, Name: "latency", Timeout: answerTimeout, Silence: -1})
+	return client.New(client.Config{Servers: cfg.servers(), Codec: cfg.Codec, Name: "latency", Timeout: answerTimeout, Silence: -1})
 }
 
 // dialWithRetry tries again while the node accepts no more sockets, for at most
@@ -63,7 +64,7 @@ func dialWithRetry(ctx context.Context, dial func() (*client.Conn, error)) (*pho
 	}
 }
 
-// logIn opens a socket to a node, says hello with a development token, and
+// logIn opens a socket to a server, says hello with a development token, and
 // compares clocks.
 func (c *crew) logIn(ctx context.Context, server, role, id string) (*phone, error) {
 	token, err := c.client.DevToken(ctx, server, role, id)
@@ -76,7 +77,7 @@ func (c *crew) logIn(ctx context.Context, server, role, id string) (*phone, erro
 		return nil, err
 	}
 
-	p.id = id
+	p.id, p.server = id, server
 	if _, err = p.SayHello(token, nil); err == nil {
 		err = p.compareClocks()
 	}

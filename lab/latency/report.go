@@ -12,12 +12,14 @@ import (
 
 // Report is the result of a run. Sent = Delivered + Overwritten + Lost. A
 // position is overwritten on purpose when a newer one comes before the rider
-// has acked. Duplicated ones are not among the delivered. TripEvents are those
+// has acked, or takes its place between two nodes. Duplicated ones are not among the delivered. TripEvents are those
 // of all phones from the first connection on. ClockOffset is the node's clock
 // minus ours.
 type Report struct {
 	Pairs       int              `json:"pairs"`
 	RateHz      float64          `json:"rate_hz"` // per pair
+	Servers     []string         `json:"servers"`
+	Across      int              `json:"pairs_across_nodes"` // driver and rider at different ones
 	Sent        int64            `json:"sent"`
 	Delivered   int64            `json:"delivered"`
 	Overwritten int64            `json:"overwritten"`
@@ -26,9 +28,11 @@ type Report struct {
 	TripEvents  Numbered         `json:"trip_events"`
 	Latency     quantile.Summary `json:"latency_ms"`
 	Hops        Hops             `json:"hops_ms"`
-	ClockOffset float64          `json:"clock_offset_ms"`
-	Line        *LineReport      `json:"line,omitempty"` // nil: none was put in between
-	Machine     Machine          `json:"machine"`
+	// LatencyAcross is of the pairs across nodes; nil: there are none.
+	LatencyAcross *quantile.Summary `json:"latency_across_nodes_ms,omitempty"`
+	ClockOffset   float64           `json:"clock_offset_ms"`
+	Line          *LineReport       `json:"line,omitempty"` // nil: none was put in between
+	Machine       Machine           `json:"machine"`
 
 	hist *quantile.Histogram // microseconds
 }
@@ -43,11 +47,14 @@ type LineReport struct {
 	spec line.Spec
 }
 
-// Hops are the parts of the way from driver to rider.
+// Hops are the parts of the way from driver to rider. Node is from the driver's
+// socket to the rider's, on one node or from one to another. NodeToNode is only
+// of those that go to another; nil: none do.
 type Hops struct {
-	DriverToNode Hop `json:"driver_to_node"`
-	Node         Hop `json:"node"`
-	NodeToRider  Hop `json:"node_to_rider"`
+	DriverToNode Hop  `json:"driver_to_node"`
+	Node         Hop  `json:"node"`
+	NodeToRider  Hop  `json:"node_to_rider"`
+	NodeToNode   *Hop `json:"node_to_node,omitempty"`
 }
 
 // Hop is the latency of one part, in milliseconds, and how that part talks.
@@ -61,7 +68,19 @@ type Hop struct {
 const (
 	webSocket    = "WebSocket"
 	sharedMemory = "shared memory"
+	redisPubSub  = "Redis publish/subscribe"
 )
+
+// nodeMechanism names how positions go from the driver's socket to the rider's.
+func nodeMechanism(across, pairs int) string {
+	switch across {
+	case 0:
+		return sharedMemory
+	case pairs:
+		return redisPubSub
+	}
+	return redisPubSub + ", and " + sharedMemory
+}
 
 func describeHop(h *quantile.Histogram, mechanism string) Hop {
 	return Hop{h.At(50, 1e3), h.At(99, 1e3), mechanism}
@@ -121,10 +140,15 @@ func (r Report) writeLatencies(b *strings.Builder) {
 	l := r.Latency
 	fmt.Fprintf(b, "\n  end to end      p50 %.2f  p90 %.2f  p99 %.2f  p99.9 %.2f  max %.2f ms\n", l.P50, l.P90, l.P99, l.P999, l.Max)
 
+	between := "inside the node"
+	if r.Across > 0 {
+		between = "between nodes"
+		fmt.Fprintf(b, "  %d nodes; %d of %d pairs have their driver at one and their rider at another\n", len(r.Servers), r.Across, r.Pairs)
+	}
 	for _, h := range []struct {
 		name string
 		Hop
-	}{{"driver to node", r.Hops.DriverToNode}, {"inside the node", r.Hops.Node}, {"node to rider", r.Hops.NodeToRider}} {
+	}{{"driver to node", r.Hops.DriverToNode}, {between, r.Hops.Node}, {"node to rider", r.Hops.NodeToRider}} {
 		times := fmt.Sprintf("p50 %.2f  p99 %.2f ms", h.P50, h.P99)
 		fmt.Fprintf(b, "  %-15s %-25s %s\n", h.name, times, h.Mechanism)
 	}

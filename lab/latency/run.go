@@ -14,6 +14,8 @@ import (
 	"log/slog"
 	"net"
 	"net/url"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -24,10 +26,10 @@ import (
 // Config configures a run. Zero values stand for the defaults in brackets.
 type Config struct {
 	Server string // http://HOST:PORT
-	// DriverServers and RiderServers are where the phones of the pairs connect:
-	// pair i to the i-th of both, counted on from the first again after the
-	// last [Server]. A line leads to Server alone.
+	// The servers of the drivers and of the riders, used in turn [Server].
+	// A rider's server is another one than the driver's where there is one.
 	DriverServers, RiderServers []string
+	Together                    bool          // the rider's server is always the driver's
 	Pairs                       int           // [100]
 	Rate                        float64       // updates per second and pair [1]
 	For                         time.Duration // [10 s]
@@ -43,7 +45,12 @@ type Config struct {
 func (c Config) withDefaults() Config {
 	c.Pairs, c.Rate = cmp.Or(max(c.Pairs, 0), 100), cmp.Or(max(c.Rate, 0), 1)
 	c.For, c.Warmup = cmp.Or(max(c.For, 0), 10*time.Second), cmp.Or(max(c.Warmup, 0), time.Second)
-	c.DriverServers, c.RiderServers = orServer(c.DriverServers, c.Server), orServer(c.RiderServers, c.Server)
+	if len(c.DriverServers) == 0 {
+		c.DriverServers = []string{c.Server}
+	}
+	if len(c.RiderServers) == 0 {
+		c.RiderServers = []string{c.Server}
+	}
 	if c.Codec == nil {
 		c.Codec = wire.Proto
 	}
@@ -57,11 +64,23 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-func orServer(servers []string, server string) []string {
-	if len(servers) == 0 {
-		return []string{server}
+// serversOf returns the servers of driver and rider of a pair.
+func (c Config) serversOf(pair int) (driver, rider string) {
+	driver = c.DriverServers[pair%len(c.DriverServers)]
+	if c.Together {
+		return driver, driver
 	}
-	return servers
+	for k := range c.RiderServers {
+		if rider = c.RiderServers[(pair+k)%len(c.RiderServers)]; rider != driver {
+			break
+		}
+	}
+	return driver, rider
+}
+
+// servers returns all servers, sorted.
+func (c Config) servers() []string {
+	return slices.Compact(slices.Sorted(slices.Values(slices.Concat(c.DriverServers, c.RiderServers))))
 }
 
 // drainFor bounds the wait for the last updates after sending has ended. What a
@@ -82,6 +101,9 @@ func Run(ctx context.Context, cfg Config) (Report, error) {
 		return run(ctx, cfg)
 	}
 
+	if len(cfg.servers()) > 1 {
+		return Report{}, fmt.Errorf("%w: there are %d; measure one, or without a line", ErrLine, len(cfg.servers()))
+	}
 	l, err := openLine(ctx, cfg)
 	if err != nil {
 		return Report{}, err
@@ -129,7 +151,7 @@ func run(ctx context.Context, cfg Config) (Report, error) {
 	defer crew.endAllTrips(context.WithoutCancel(ctx))
 
 	if err := crew.makePairs(ctx); err != nil {
-		return Report{}, fmt.Errorf("pair drivers and riders at %s: %w", cfg.DriverServers[0], err)
+		return Report{}, fmt.Errorf("pair drivers and riders at %s: %w", strings.Join(cfg.servers(), ", "), err)
 	}
 
 	cfg.Progress(fmt.Sprintf("warming up %d pairs", cfg.Pairs))

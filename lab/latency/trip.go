@@ -42,7 +42,8 @@ const pairFor = time.Minute
 
 func (c *crew) addDriver(ctx context.Context, run string, i int, base location.Point) error {
 	id := fmt.Sprintf("%sd%d", run, i)
-	p, err := c.logIn(ctx, c.cfg.DriverServers[i%len(c.cfg.DriverServers)], client.RoleDriver, id)
+	server, _ := c.cfg.serversOf(i)
+	p, err := c.logIn(ctx, server, client.RoleDriver, id)
 	if err != nil {
 		return err
 	}
@@ -140,7 +141,8 @@ const attempts = 20
 
 // startRide brings one rider into a car of this run.
 func (c *crew) startRide(ctx context.Context, i int, id string, of places) error {
-	p, err := c.logIn(ctx, c.cfg.RiderServers[i%len(c.cfg.RiderServers)], client.RoleRider, id)
+	_, server := c.cfg.serversOf(i)
+	p, err := c.logIn(ctx, server, client.RoleRider, id)
 	if err != nil {
 		return err
 	}

@@ -110,7 +110,7 @@ type fleet struct {
 // are some 15 km wide.
 func regionsOf(n int) (out []location.Region) {
 	for _, at := range placesOf(n) {
-		region, err := location.RegionOf(at)
+		region, err := location.OldRegionOf(at)
 		if err != nil {
 			panic(err) // the places are on Earth
 		}

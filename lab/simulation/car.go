@@ -20,6 +20,7 @@ type car struct {
 	shiftEnds   time.Time
 	onShift     bool // on duty
 	busy        bool // with an offer or a trip
+	hold        hold
 	at          location.Point
 	route       *routing.Route // nil: stands
 	departedAt  time.Time      // when it set out on way

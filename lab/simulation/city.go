@@ -35,11 +35,21 @@ type Config struct {
 	Surge         bool // prices follow demand; else all pay the plain price
 	Rules         dispatch.Rules
 	Weights       dispatch.Weights // of the batched policy
+	// Owners is how many nodes share the dispatch of the city; 0 means 1.
+	// OwnerOf numbers the one that has a region among so many, from 0 on.
+	Owners  int
+	OwnerOf func(region location.Region, owners int) int
+	// Alone means that owners do not tell each other which trips wait.
+	Alone bool
 }
 
 func (c Config) duration() time.Duration { return time.Duration(c.Hours * float64(time.Hour)) }
 
 func (c Config) hourOfDay(since time.Duration) int { return (c.Begin + int(since/time.Hour)) % 24 }
+
+// maxOwners is how many nodes share a block of regions, which holds most of a
+// city.
+const maxOwners = 8
 
 // ErrConfig is wrapped by every error about a Config that cannot be simulated.
 var ErrConfig = errors.New("this city cannot be simulated")
@@ -54,6 +64,10 @@ func (c Config) validate() error {
 		return fmt.Errorf("%w: %g riders per hour; give more than 0 and at most 10,000,000", ErrConfig, c.RidersPerHour)
 	case !(c.Hours > 0 && c.Hours <= 24*31):
 		return fmt.Errorf("%w: %g hours; give more than 0 and at most a month", ErrConfig, c.Hours)
+	case c.Owners < 0 || c.Owners > maxOwners:
+		return fmt.Errorf("%w: %d owners; give 1 to %d", ErrConfig, c.Owners, maxOwners)
+	case c.Owners > 1 && c.OwnerOf == nil:
+		return fmt.Errorf("%w: %d owners, and no rule who owns which region", ErrConfig, c.Owners)
 	case c.Begin < 0 || c.Begin > 23:
 		return fmt.Errorf("%w: it begins at %d o'clock; give 0 to 23", ErrConfig, c.Begin)
 	case c.Weights.MaxPickup < 0 || c.Weights.MaxPickup > 24*time.Hour, c.Weights.MaxWait < 0 || c.Weights.MaxWait > 24*time.Hour:
@@ -91,24 +105,24 @@ var epoch = time.Date(2030, time.January, 7, 0, 0, 0, 0, time.UTC)
 
 // world is a city while it is simulated. One goroutine uses it.
 type world struct {
-	cfg            Config
-	ctx            context.Context
-	now            time.Time
-	end            time.Time
-	agenda         eventQueue
-	router         *routing.Router
-	places         *places
-	drivers        *sharedstate.Drivers
-	policy         dispatch.Policy
-	surge          *pricing.Surge
-	cars           map[trips.DriverID]*car
-	fleet          []*car
-	pickups        []location.Point // pickups since the last tick of prices
-	waiting        []*ride
-	windowClosedAt time.Time // when the last window closed
-	riders         int
-	failed         error
-	stats          stats
+	cfg     Config
+	ctx     context.Context
+	now     time.Time
+	end     time.Time
+	agenda  eventQueue
+	router  *routing.Router
+	places  *places
+	drivers *sharedstate.Drivers
+	policy  dispatch.Policy
+	surge   *pricing.Surge
+	cars    map[trips.DriverID]*car
+	fleet   []*car
+	pickups []location.Point // pickups since the last tick of prices
+	owners  []*owner
+	recent  []*car // that owners held or let go within replicaLag, and older
+	riders  int
+	failed  error
+	stats   stats
 
 	decide  func(c *car, r *ride, pickup time.Duration) (offerAnswer, time.Duration)
 	onEvent func() // each event; tests look around
@@ -145,6 +159,9 @@ func newWorld(ctx context.Context, cfg Config) (*world, error) {
 		surge: pricing.NewSurge(pricing.SurgeOptions{}), cars: map[trips.DriverID]*car{}, onEvent: func() {}}
 	w.decide = func(c *car, r *ride, pickup time.Duration) (offerAnswer, time.Duration) {
 		return decideAnswer(cfg.Seed, c.id, r.trip.ID, pickup)
+	}
+	for range max(1, cfg.Owners) {
+		w.owners = append(w.owners, &owner{world: w})
 	}
 	forever := 1000 * time.Hour // every driver reports in time
 	judge := location.DefaultFixFilter()

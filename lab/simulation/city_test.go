@@ -48,7 +48,7 @@ func TestTheSameSeedGivesTheSameBytesOnOneProcessorAndTwo(t *testing.T) {
 	cfg := busy(t)
 	told := func(processors int) []byte {
 		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(processors))
-		r, err := Compare(t.Context(), cfg, everyPolicy, []uint64{1, 2}, processors, func(Result, time.Duration) {})
+		r, err := Compare(t.Context(), cfg, Variants(everyPolicy, []int{1}), []uint64{1, 2}, processors, func(Result, time.Duration) {})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -73,7 +73,7 @@ func TestTheSameSeedGivesTheSameBytesOnOneProcessorAndTwo(t *testing.T) {
 
 func TestAllPoliciesMeetTheSamePeople(t *testing.T) {
 	cfg := busy(t)
-	r, err := Compare(t.Context(), cfg, everyPolicy, []uint64{3}, 1, func(Result, time.Duration) {})
+	r, err := Compare(t.Context(), cfg, Variants(everyPolicy, []int{1}), []uint64{3}, 1, func(Result, time.Duration) {})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -161,7 +161,7 @@ func TestACityStopsWhenItIsTold(t *testing.T) {
 
 func TestTheReportSaysWhatItCompares(t *testing.T) {
 	heard := 0
-	r, err := Compare(t.Context(), busy(t), []string{dispatch.GreedyPolicy, dispatch.BatchedPolicy}, []uint64{1, 2}, 1,
+	r, err := Compare(t.Context(), busy(t), Variants([]string{dispatch.GreedyPolicy, dispatch.BatchedPolicy}, []int{1}), []uint64{1, 2}, 1,
 		func(Result, time.Duration) { heard++ })
 	if err != nil {
 		t.Fatal(err)

@@ -17,7 +17,7 @@ func ExampleCompare() {
 	}
 
 	cfg := simulation.Config{City: city, Drivers: 20, RidersPerHour: 60, Hours: 0.5, Begin: 17, Surge: true}
-	report, err := simulation.Compare(context.Background(), cfg, []string{"greedy", "batched"},
+	report, err := simulation.Compare(context.Background(), cfg, simulation.Variants([]string{"greedy", "batched"}, []int{1}),
 		simulation.ConsecutiveSeeds(1, 2), 2, func(simulation.Result, time.Duration) {})
 	if err != nil {
 		fmt.Println(err)

@@ -23,12 +23,37 @@ type Report struct {
 	Policies []PolicySum `json:"policies"`
 }
 
-// PolicySum is the outcome of one policy: a run for each seed, and the figures
+// Variant is a way to dispatch the city.
+type Variant struct {
+	Policy string
+	Owners int
+}
+
+// Variants returns each policy with each number of owners.
+func Variants(policies []string, owners []int) (all []Variant) {
+	for _, p := range policies {
+		for _, n := range owners {
+			all = append(all, Variant{p, n})
+		}
+	}
+	return all
+}
+
+// String names the variant in the table.
+func (v Variant) String() string {
+	if v.Owners <= 1 {
+		return v.Policy
+	}
+	return fmt.Sprintf("%s, %d owners", v.Policy, v.Owners)
+}
+
+// PolicySum is the outcome of one policy with one number of owners: a run for each seed, and the figures
 // over all runs.
 type PolicySum struct {
 	Policy  string            `json:"policy"`
+	Owners  int               `json:"owners"`
 	Figures map[string]Spread `json:"figures"`
-	// These are relative to the first policy, seed by seed.
+	// These are relative to the first variant, seed by seed.
 	Against map[string]Spread `json:"against_first,omitempty"`
 	Runs    []Result          `json:"runs"`
 }
@@ -49,20 +74,20 @@ func ConsecutiveSeeds(first uint64, count int) []uint64 {
 	return seeds
 }
 
-// Compare runs every policy on every seed, at most atOnce at a time. It calls
+// Compare runs every variant on every seed, at most atOnce at a time. It calls
 // onRun after each run with its duration, from several goroutines. The Report
 // does not depend on time or order: the same arguments give the same bytes.
-func Compare(ctx context.Context, cfg Config, policies []string, seeds []uint64, atOnce int, onRun func(Result, time.Duration)) (Report, error) {
+func Compare(ctx context.Context, cfg Config, variants []Variant, seeds []uint64, atOnce int, onRun func(Result, time.Duration)) (Report, error) {
 	out := Report{City: cfg.cityName(), Drivers: cfg.Drivers, PerHour: cfg.RidersPerHour, Hours: cfg.Hours, Begin: cfg.Begin, Surge: cfg.Surge}
-	runs := make([][]Result, len(policies))
+	runs := make([][]Result, len(variants))
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(max(1, atOnce))
 
-	for i := range policies {
+	for i := range variants {
 		runs[i] = make([]Result, len(seeds))
 		for j := range seeds {
 			one := cfg
-			one.Policy, one.Seed = policies[i], seeds[j]
+			one.Policy, one.Owners, one.Seed = variants[i].Policy, variants[i].Owners, seeds[j]
 
 			g.Go(func() error {
 				begin := time.Now()
@@ -80,17 +105,17 @@ func Compare(ctx context.Context, cfg Config, policies []string, seeds []uint64,
 		return Report{}, err
 	}
 
-	for i, name := range policies {
-		out.Policies = append(out.Policies, sumUpPolicy(name, runs[i], runs[0]))
+	for i, v := range variants {
+		out.Policies = append(out.Policies, sumUpPolicy(v, runs[i], runs[0]))
 	}
 
 	return out, nil
 }
 
-// sumUpPolicy computes the figures of a policy's runs, and compares them with
-// the first policy's runs unless they are the same.
-func sumUpPolicy(name string, runs, first []Result) PolicySum {
-	p := PolicySum{Policy: name, Figures: map[string]Spread{}, Runs: runs}
+// sumUpPolicy computes the figures of a variant's runs, and compares them with
+// the first variant's runs unless they are the same.
+func sumUpPolicy(v Variant, runs, first []Result) PolicySum {
+	p := PolicySum{Policy: v.Policy, Owners: v.Owners, Figures: map[string]Spread{}, Runs: runs}
 	for _, f := range figures {
 		p.Figures[f.key] = computeSpread(len(runs), func(j int) float64 { return f.of(runs[j]) })
 	}
@@ -158,6 +183,8 @@ var figures = []figure{
 	{"reserve_p50_s", "until a driver accepted p50, s", 1, false, func(r Result) float64 { return r.ReserveS.P50 }},
 	{"offers", "offers", 0, false, countFigure(func(r Result) int { return r.Offers })},
 	{"declined", "declined", 0, false, countFigure(func(r Result) int { return r.Declined })},
+	{"refused_offers", "refused: held by another owner", 0, false, countFigure(func(r Result) int { return r.Refused })},
+	{"offers_max_by_min", "offers, busiest owner by idlest", 2, false, func(r Result) float64 { return r.OfferShare }},
 	{"empty_km", "empty km", 0, true, func(r Result) float64 { return r.EmptyKm }},
 	{"loaded_km", "km with a rider", 0, true, func(r Result) float64 { return r.LoadedKm }},
 	{"utilisation", "share of duty with a rider", 3, true, func(r Result) float64 { return r.Utilisation }},
@@ -183,7 +210,7 @@ func (r Report) Text() string {
 		r.City, r.Drivers, r.PerHour, r.Hours, r.Begin, prices, r.formatSeeds())
 	w := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0)
 	for _, p := range r.Policies {
-		fmt.Fprintf(w, "\t%s", p.Policy)
+		fmt.Fprintf(w, "\t%s", p.variant())
 	}
 	fmt.Fprintln(w)
 
@@ -200,12 +227,14 @@ func (r Report) Text() string {
 		if i == 0 {
 			continue
 		}
-		fmt.Fprintf(&b, "\n%s against %s, seed by seed: completed %s, pickup wait p50 %s, p90 %s, revenue %s\n", p.Policy, r.Policies[0].Policy,
+		fmt.Fprintf(&b, "\n%s against %s, seed by seed: completed %s, pickup wait p50 %s, p90 %s, revenue %s\n", p.variant(), r.Policies[0].variant(),
 			p.Against["completed"].formatPercent(), p.Against["wait_p50_s"].formatPercent(), p.Against["wait_p90_s"].formatPercent(), p.Against["revenue"].formatPercent())
 	}
 
 	return b.String()
 }
+
+func (p PolicySum) variant() Variant { return Variant{p.Policy, p.Owners} }
 
 func (r Report) formatSeeds() string {
 	if len(r.Policies) == 0 || len(r.Policies[0].Runs) == 0 {

@@ -15,6 +15,7 @@ import (
 // prices that were shown.
 type Result struct {
 	Policy      string    `json:"policy"`
+	Owners      int       `json:"owners"`
 	Seed        uint64    `json:"seed"`
 	Wishes      int       `json:"wishes"`
 	PricedOut   int       `json:"priced_out"`
@@ -26,6 +27,8 @@ type Result struct {
 	Open        int       `json:"open"`      // still under way at the end
 	Offers      int       `json:"offers"`
 	Declined    int       `json:"declined"`
+	Refused     int       `json:"refused_offers"`    // another owner held the driver
+	OfferShare  float64   `json:"offers_max_by_min"` // of the owners with most and least
 	WaitS       Quantiles `json:"pickup_wait_s"`
 	ReserveS    Quantiles `json:"reserve_s"`
 	EmptyKm     float64   `json:"empty_km"`
@@ -61,8 +64,8 @@ type Quantiles struct {
 
 // stats are the counters of a world.
 type stats struct {
-	wishes, pricedOut, noWay, requests, completed, expired, cancelled, offers, declined int
-	waits, reserves                                                                     []time.Duration
+	wishes, pricedOut, noWay, requests, completed, expired, cancelled, offers, declined, refused int
+	waits, reserves                                                                              []time.Duration
 	// empty and loaded are in metres.
 	empty, loaded             float64
 	revenue                   int64
@@ -89,10 +92,10 @@ func (s *stats) countWindow(trips int) {
 
 func (w *world) buildResult() Result {
 	s := &w.stats
-	out := Result{Policy: w.policy.Name, Seed: w.cfg.Seed, Wishes: s.wishes, PricedOut: s.pricedOut, NoWay: s.noWay, Requests: s.requests,
+	out := Result{Policy: w.policy.Name, Owners: len(w.owners), Seed: w.cfg.Seed, Wishes: s.wishes, PricedOut: s.pricedOut, NoWay: s.noWay, Requests: s.requests,
 		Completed: s.completed, Expired: s.expired, Cancelled: s.cancelled,
 		Open:   s.requests - s.completed - s.expired - s.cancelled,
-		Offers: s.offers, Declined: s.declined, WaitS: computeQuantiles(s.waits), ReserveS: computeQuantiles(s.reserves),
+		Offers: s.offers, Declined: s.declined, Refused: s.refused, OfferShare: w.compareOwners(), WaitS: computeQuantiles(s.waits), ReserveS: computeQuantiles(s.reserves),
 		LoadedKm: s.loaded / 1000, Revenue: s.revenue, SurgeMax: s.highest.Factor(),
 		Windows: s.windows, WindowMax: s.largest, Waits: s.waits}
 

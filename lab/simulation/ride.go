@@ -17,10 +17,13 @@ import (
 type ride struct {
 	demand  rideDemand
 	trip    trips.Trip
+	owner   *owner // dispatches it
 	hunt    *dispatch.SearchState
 	route   routing.Route // from pickup to dropoff
 	offered *car          // with the offer in hand; nil: none is out
 	hold    string        // of that offer
+	// waitsSince is when it began to wait without an offer.
+	waitsSince time.Time
 }
 
 func (r *ride) isOpen() bool { return r.trip.State == trips.Requested }
@@ -52,11 +55,19 @@ func (w *world) requestRide(demand rideDemand) {
 
 	r := &ride{demand: demand, route: way}
 	r.trip = w.requireLegal(trips.Request(id, trips.RiderID(fmt.Sprintf("r%08d", w.riders)), demand.from, demand.to, quote, w.now))
+	r.owner, r.waitsSince = w.ownerOf(r.trip.Region), w.now
 	r.hunt = dispatch.NewSearchState(r.trip, w.policy, w.cfg.Rules)
 	w.stats.requests++
 	w.scheduleIn(demand.patience, func() { w.endPatience(r) })
 	w.compareNearest(demand.from)
 	w.lookForDriver(r)
+}
+
+func (w *world) ownerOf(region location.Region) *owner {
+	if len(w.owners) == 1 {
+		return w.owners[0]
+	}
+	return w.owners[w.cfg.OwnerOf(region, len(w.owners))]
 }
 
 // compareNearest counts whether the free driver nearest by air is also the
@@ -114,8 +125,9 @@ func (w *world) lookForDriver(r *ride) {
 		w.matchAlone(r)
 		return
 	}
-	if w.waiting = append(w.waiting, r); len(w.waiting) == 1 {
-		w.agenda.schedule(w.policy.CloseTime(w.now, w.windowClosedAt), w.matchWindow)
+	o := r.owner
+	if o.waiting = append(o.waiting, r); len(o.waiting) == 1 {
+		w.agenda.schedule(w.policy.CloseTime(w.now, o.windowClosedAt), o.matchWindow)
 	}
 }
 
@@ -123,7 +135,7 @@ func (w *world) matchAlone(r *ride) {
 	if !r.isOpen() {
 		return
 	}
-	ask, ok := r.hunt.FindCandidates(w.drivers, w.policy.MinCandidates(), w.now)
+	ask, ok := r.hunt.FindCandidates(r.owner, w.policy.MinCandidates(), w.now)
 	if ok {
 		w.stats.countWindow(1)
 		for _, p := range w.policy.Matcher.MatchWindow(w.ctx, []dispatch.Candidates{ask}) {
@@ -137,10 +149,10 @@ func (w *world) matchAlone(r *ride) {
 	}
 }
 
-// matchWindow matches the trips of a window with drivers.
-func (w *world) matchWindow() {
-	guests := w.waiting
-	w.waiting, w.windowClosedAt = nil, w.now
+// matchWindow matches the trips of the owner's window with drivers.
+func (o *owner) matchWindow() {
+	w, guests := o.world, o.waiting
+	o.waiting, o.windowClosedAt = nil, w.now
 
 	var window []dispatch.Candidates
 	of := map[trips.TripID]*ride{}
@@ -149,16 +161,19 @@ func (w *world) matchWindow() {
 			continue
 		}
 		of[r.trip.ID] = r
-		if ask, ok := r.hunt.FindCandidates(w.drivers, w.policy.MinCandidates(), w.now); ok {
+		if ask, ok := r.hunt.FindCandidates(r.owner, w.policy.MinCandidates(), w.now); ok {
 			window = append(window, ask)
 		}
 	}
 
 	if len(window) > 0 {
 		w.stats.countWindow(len(window))
+		window = append(window, dispatch.FindRivals(o, o.listWaitingElsewhere(), w.policy, w.cfg.Rules, w.now)...)
 		for _, p := range w.policy.Matcher.MatchWindow(w.ctx, window) {
-			w.sendOffer(of[p.Trip], p)
-			delete(of, p.Trip)
+			if r, ok := of[p.Trip]; ok { // else it is a rival's
+				w.sendOffer(r, p)
+				delete(of, p.Trip)
+			}
 		}
 	}
 
@@ -187,13 +202,16 @@ func (w *world) sendOffer(r *ride, p dispatch.Assignment) {
 	c := w.cars[p.Driver.ID]
 	hold := fmt.Sprintf("%s-%d", r.trip.ID, r.hunt.OffersMade)
 	if w.drivers.Reserve(c.id, hold) != nil {
+		w.stats.refused++
 		w.scheduleIn(r.hunt.Rules().RetryEvery/20, func() { w.continueSearch(r) })
 		return
 	}
 
 	r.hunt.OffersMade++
 	r.offered, r.hold, c.busy = c, hold, true
+	w.changeHold(c, r.owner)
 	w.stats.offers++
+	r.owner.offers++
 
 	answer, after := w.decide(c, r, p.PickupTime)
 	if answer == answerSilence {
@@ -236,6 +254,7 @@ func (w *world) withdrawOffer(r *ride) {
 // continueIdle lets a driver without an offer go on as before it: drive on,
 // wait, or end the shift.
 func (w *world) continueIdle(c *car) {
+	w.changeHold(c, c.hold.by)
 	if w.endShift(c); c.onShift && c.route == nil {
 		w.awaitWork(c)
 	}
@@ -243,6 +262,7 @@ func (w *world) continueIdle(c *car) {
 
 // continueSearch searches on for a trip that has no driver yet.
 func (w *world) continueSearch(r *ride) {
+	r.waitsSince = w.now
 	if r.isOpen() && !w.expireIfExhausted(r) {
 		w.lookForDriver(r)
 	}
@@ -307,6 +327,7 @@ func (w *world) completeTrip(r *ride, c *car) {
 func (w *world) releaseDriver(c *car, r *ride) {
 	c.busy = false
 	w.drivers.ClearTrip(c.id, r.trip.ID)
+	w.changeHold(c, nil)
 	if w.endShift(c); c.onShift {
 		w.awaitWork(c)
 	}
