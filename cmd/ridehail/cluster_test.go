@@ -66,13 +66,31 @@ func TestTwoNodesAreMeasuredTogether(t *testing.T) {
 
 func TestRidesGoOnWhenANodeIsKilled(t *testing.T) {
 	s := runCluster(t, "--nodes", "2", "--redis", "embedded", "--for", "16s", "--kill")
-	if len(s.Kills) != 1 || s.Kills[0].Killed != "node-2" {
+	checkKills(t, s, 12, "node-2")
+}
+
+// TestRidesGoOnWhenANodeAndAMasterOfRedisAreKilled has three masters with a
+// replica each.
+func TestRidesGoOnWhenANodeAndAMasterOfRedisAreKilled(t *testing.T) {
+	s := runCluster(t, "--nodes", "2", "--redis", "cluster", "--for", "24s", "--kill")
+	checkKills(t, s, 9, "node-2", "the master ")
+}
+
+// checkKills checks that these were killed, and that positions, news and offers
+// came again before the next was, so many seconds later.
+func checkKills(t *testing.T, s cluster.Size, seconds float64, killed ...string) {
+	t.Helper()
+	if len(s.Kills) != len(killed) {
 		t.Fatalf("%+v", s.Kills)
 	}
-	for what, gap := range map[string]cluster.Gap{"positions": s.Kills[0].Positions, "news": s.Kills[0].News, "offers": s.Kills[0].Offers} {
-		// At twelve seconds or more none came until the end.
-		if gap.AfterS <= 0 || gap.AfterS >= 12 {
-			t.Errorf("%s stayed away for %.1f s", what, gap.AfterS)
+	for i, k := range s.Kills {
+		if !strings.HasPrefix(k.Killed, killed[i]) {
+			t.Errorf("%s was killed instead of %s", k.Killed, killed[i])
+		}
+		for what, gap := range map[string]cluster.Gap{"positions": k.Positions, "news": k.News, "offers": k.Offers} {
+			if gap.AfterS <= 0 || gap.AfterS >= seconds {
+				t.Errorf("after %s was killed, %s stayed away for %.1f s", k.Killed, what, gap.AfterS)
+			}
 		}
 	}
 }

@@ -61,6 +61,12 @@ type reading struct {
 	postgres     float64
 }
 
+// readCPU returns 0 on a system that does not tell.
+func readCPU(read func() (time.Duration, bool)) (seconds float64) {
+	used, _ := read()
+	return used.Seconds()
+}
+
 type transactionCounter interface {
 	CountTransactions(ctx context.Context) (int64, error)
 }
@@ -80,8 +86,12 @@ func (m *measurement) read(ctx context.Context) (r reading, err error) {
 			return r, err
 		}
 	}
-	r.redis, _ = cpuOf(m.stage.redis.processes...)
-	r.postgres, _ = cpuOf(m.postgres)
+	if m.stage.redis.cpuTime != nil {
+		r.redis = readCPU(m.stage.redis.cpuTime)
+	}
+	if m.postgres != nil {
+		r.postgres = readCPU(m.postgres.CPUTime)
+	}
 	return r, nil
 }
 

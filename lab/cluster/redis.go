@@ -2,8 +2,8 @@ package cluster
 
 import (
 	"context"
-	"errors"
 	"strings"
+	"time"
 
 	"github.com/ridehail/ridehail/events"
 	"github.com/ridehail/ridehail/lab/process"
@@ -11,8 +11,8 @@ import (
 
 // redis is what the nodes of one size share.
 type redis struct {
-	url       string
-	processes []*process.Process // of this run's servers
+	url     string
+	cpuTime func() (time.Duration, bool) // of this run's servers; nil: there are none
 
 	// killMaster kills a master and returns its name; nil: there is none to
 	// kill.
@@ -53,10 +53,17 @@ func startServer(ctx context.Context, dir string, guard *process.Guard) (*redis,
 	if err != nil {
 		return nil, err
 	}
-	return &redis{url: process.RedisURL(at[0]), processes: []*process.Process{p}, stop: func() error { return p.Stop(stopWithin) }}, nil
+	return &redis{url: process.RedisURL(at[0]), cpuTime: p.CPUTime, stop: func() error { return p.Stop(stopWithin) }}, nil
 }
 
-// errNoCluster says that this build cannot start a Redis Cluster.
-var errNoCluster = errors.New("this build starts no Redis Cluster; give --redis the URL of one")
-
-func startCluster(context.Context, string, *process.Guard) (*redis, error) { return nil, errNoCluster }
+func startCluster(ctx context.Context, dir string, guard *process.Guard) (*redis, error) {
+	const masters, replicas = 3, 1
+	c, err := process.StartRedisCluster(ctx, dir, guard, masters, replicas, "--appendonly", "yes", "--appendfsync", "everysec")
+	if err != nil {
+		return nil, err
+	}
+	return &redis{url: c.URL(), cpuTime: c.CPUTime, stop: c.Close, killMaster: func(context.Context) (string, error) {
+		address, err := c.KillMaster(0)
+		return "the master " + address, err
+	}}, nil
+}

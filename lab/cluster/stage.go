@@ -219,18 +219,3 @@ func (s *stage) close() error {
 	}
 	return errors.Join(errs...)
 }
-
-// cpuOf adds up what the processes have used, in seconds; false without /proc.
-func cpuOf(processes ...*process.Process) (sum float64, ok bool) {
-	for _, p := range processes {
-		if p == nil {
-			return 0, false
-		}
-		used, known := p.CPUTime()
-		if !known {
-			continue // killed
-		}
-		sum, ok = sum+used.Seconds(), true
-	}
-	return sum, ok
-}

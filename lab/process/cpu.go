@@ -53,3 +53,14 @@ func readCPUTime(pid int, reaped bool) (time.Duration, bool) {
 	}
 	return time.Duration(ticks) * clockTick, true
 }
+
+// CPUTime returns the processor time of all servers that run, and false on a
+// system without /proc.
+func (c *RedisCluster) CPUTime() (sum time.Duration, ok bool) {
+	for _, s := range c.servers {
+		if used, known := s.running.CPUTime(); known {
+			sum, ok = sum+used, true
+		}
+	}
+	return sum, ok
+}
