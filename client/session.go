@@ -25,6 +25,11 @@ type SessionConfig struct {
 	// longer accepts the old one.
 	Token TokenSource
 
+	// FirstServer is the index in Config.Servers of the first node to connect
+	// to; it counts on from the first again beyond the last. The nodes after it
+	// are tried in turn.
+	FirstServer int
+
 	// Retry decides when to connect again. Nil means Client.DefaultRetry.
 	Retry RetryPolicy
 
@@ -120,7 +125,7 @@ type Session struct {
 
 // NewSession makes a session. It connects when Run is called.
 func (c *Client) NewSession(cfg SessionConfig) *Session {
-	return &Session{client: c, cfg: cfg.withDefaults(c)}
+	return &Session{client: c, cfg: cfg.withDefaults(c), attempts: max(cfg.FirstServer, 0)}
 }
 
 // Run keeps the session connected until ctx ends, and then returns nil. It

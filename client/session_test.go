@@ -150,6 +150,14 @@ func TestTheNextServerIsTriedAfterALoss(t *testing.T) {
 	}
 }
 
+func TestASessionBeginsAtTheNodeItIsGivenAndGoesRound(t *testing.T) {
+	first, second := newFakeNode(t), newFakeNode(t)
+	startSession(t, []string{first.URL, second.URL}, func(_ *Config, s *SessionConfig) { s.FirstServer = 3 })
+	c, _ := second.welcomeNext(&wire.Welcome{})
+	c.closeWith(wire.CloseGoingAway)
+	first.welcomeNext(&wire.Welcome{})
+}
+
 func TestAFullNodesRefusalReachesTheRetryPolicy(t *testing.T) {
 	n := newFakeNode(t)
 	n.refuse = func(w http.ResponseWriter, _ *http.Request) {

@@ -17,15 +17,122 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/redis/go-redis/v9"
+	"go.uber.org/goleak"
 
+	"github.com/ridehail/ridehail/internal/sleep"
 	"github.com/ridehail/ridehail/internal/slowtest"
 	"github.com/ridehail/ridehail/lab/process"
 	"github.com/ridehail/ridehail/lab/process/processtest"
 )
 
+// runOnAll runs the story on a cluster too.
+func runOnAll(t *testing.T, story func(t *testing.T, r *rig)) {
+	runOnBoth(t, story)
+	t.Run("cluster", func(t *testing.T) {
+		slowtest.Require(t)
+		story(t, newClusterRig(t))
+	})
+}
+
+// sharedCluster is the cluster of all stories. It lasts as long as the process.
+var sharedCluster struct {
+	sync.Mutex
+	*process.RedisCluster
+	end func()
+}
+
+// clusterEnder ends the shared cluster after all tests.
+type clusterEnder struct{ goleak.TestingM }
+
+func (c clusterEnder) Run() int {
+	code := c.TestingM.Run()
+	if sharedCluster.end != nil {
+		sharedCluster.end()
+	}
+	return code
+}
+
+func shareCluster(t testing.TB) *process.RedisCluster {
+	t.Helper()
+	sharedCluster.Lock()
+	defer sharedCluster.Unlock()
+	if sharedCluster.RedisCluster != nil {
+		return sharedCluster.RedisCluster
+	}
+
+	if err := process.MissingRedis(); err != nil && os.Getenv("RIDEHAIL_TEST_REQUIRE") == "1" {
+		t.Fatal(err)
+	} else if err != nil {
+		t.Skip(err)
+	}
+	dir, guard, err := process.NewFolder("ridehail-test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := process.StartRedisCluster(t.Context(), dir, guard, 3, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sharedCluster.RedisCluster = c
+	sharedCluster.end = func() { _ = c.Close(); _ = guard.Close(); _ = os.RemoveAll(dir) }
+	return c
+}
+
+// newClusterRig returns a rig whose proxy stands before each server.
+func newClusterRig(t testing.TB) *rig {
+	a, err := parseAddress(shareCluster(t).URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := &testProxy{others: map[string]*testProxy{}}
+	a.options.Dialer = func(ctx context.Context, network, address string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, network, proxy.before(t, address))
+	}
+
+	r := &rig{proxy: proxy, prefix: "ridehail-test:" + uuid.NewString() + ":", seeds: &a}
+	r.Redis = r.openNode(t)
+	t.Cleanup(func() { r.deleteKeys(t) })
+	return r
+}
+
+// before returns the address of a proxy before a server of a cluster.
+func (c *testProxy) before(t testing.TB, address string) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.others[address] == nil {
+		c.others[address] = newTestProxy(t, address)
+		c.others[address].setDown(c.down)
+	}
+	return c.others[address].ln.Addr().String()
+}
+
+func (r *rig) deleteClusterKeys(t testing.TB) {
+	err := r.cluster.ForEachMaster(context.Background(), func(ctx context.Context, master *redis.Client) error {
+		for _, key := range master.Keys(ctx, r.prefix+"*").Val() {
+			_ = master.Del(ctx, key).Err()
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// openExamined is Open of an address that only a test can have.
+func openExamined(t testing.TB, a address, opts ...Option) *Redis {
+	t.Helper()
+	r := newRedis(a, opts)
+	t.Cleanup(func() { _ = r.Close() })
+	if err := r.examine(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
 // openCluster opens a cluster through lines that a test can make lossy.
-func openCluster(t testing.TB, c *process.RedisCluster, through *lossyLines, opts ...Option) *Redis {
+func openCluster(t testing.TB, c *process.RedisCluster, through *lossyLines) *Redis {
 	t.Helper()
 	a, err := parseAddress(c.URL())
 	if err != nil {
@@ -34,12 +141,7 @@ func openCluster(t testing.TB, c *process.RedisCluster, through *lossyLines, opt
 	if through != nil {
 		a.options.Dialer = through.dial
 	}
-	r := newRedis(a, append([]Option{WithLog(slog.New(slog.DiscardHandler))}, opts...))
-	t.Cleanup(func() { _ = r.Close() })
-	if err := r.examine(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	return r
+	return openExamined(t, a, WithLog(slog.New(slog.DiscardHandler)))
 }
 
 // lossyLines are connections that lose the reply to the next XADD, and end,
@@ -146,7 +248,13 @@ func TestACommandIsCarriedOutOnceWhileItsSlotMoves(t *testing.T) {
 				if err := r.addDeadLetter(t.Context(), queue, Job{ID: id}, errors.New("declined"), time.Now()); err != nil {
 					t.Errorf("script of two keys: %v", err)
 				}
-				queued.Add(3)
+				tx := r.commands.TxPipeline()
+				tx.XAdd(t.Context(), r.newJobEntry(queue, id+"d", nil))
+				tx.HDel(t.Context(), r.deadIndexKey(queue), "none")
+				if _, err := tx.Exec(t.Context()); err != nil {
+					t.Errorf("transaction: %v", err)
+				}
+				queued.Add(4)
 			}
 		})
 	}
@@ -162,6 +270,55 @@ func TestACommandIsCarriedOutOnceWhileItsSlotMoves(t *testing.T) {
 		t.Errorf("%d entries of %d jobs", n, queued.Load())
 	}
 	t.Logf("%d jobs were queued", queued.Load())
+}
+
+func TestEveryJobIsDoneWhileTheSlotOfItsQueueMoves(t *testing.T) {
+	slowtest.Require(t)
+	c := processtest.RedisCluster(t, 2, 0)
+	r := openCluster(t, c, nil)
+	queue := slotQueue(t, r, c)
+	var mu sync.Mutex // guards done
+	done, lost := map[string]int{}, make(chan struct{}, 10)
+	for _, name := range []string{"a", "b"} {
+		worker := &Worker{Redis: r, Stream: queue, Consumer: name, OnQueueLost: func() { lost <- struct{}{} },
+			Handle: func(_ context.Context, id string, _ []byte) error {
+				mu.Lock()
+				defer mu.Unlock()
+				done[id]++
+				return nil
+			}}
+		startWork(t, worker.Run)
+	}
+	receiveFrom(t, "the queue to be made", lost)
+
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	queued := 0
+	var crowd sync.WaitGroup
+	crowd.Go(func() {
+		for ; sleep.For(ctx, time.Millisecond); queued++ {
+			if err := r.EnqueueJob(t.Context(), queue, fmt.Sprint(queued), nil); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	for turn := range 20 {
+		if err := c.MoveSlots(t.Context(), turn%2, 1-turn%2, 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stop()
+	crowd.Wait()
+
+	waitUntil(t, "all jobs to be done", func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return len(done) == queued
+	})
+	if len(lost) > 0 {
+		t.Errorf("the queue was taken for lost %d times", len(lost))
+	}
+	t.Logf("%d jobs were done", queued)
 }
 
 // slotQueue returns the name of a queue whose slot is the first one of the first
@@ -408,5 +565,35 @@ func TestAClusterIsReachedByTLS(t *testing.T) {
 		if !strings.Contains(got, want) || want == "" && got != "" {
 			t.Errorf("%s: %q, want %q", address, got, want)
 		}
+	}
+}
+
+func TestAChannelOfAClusterIsServedWhereServerOfSays(t *testing.T) {
+	slowtest.Require(t)
+	r := newClusterRig(t)
+	servers, slots := map[string]bool{}, map[string]bool{}
+	for n := range 40 {
+		c := NodeChannel(fmt.Sprint(n))
+		key, client, err := r.serverOf(t.Context(), c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		servers[key], slots[channelTag(c)] = true, true
+
+		sub := client.SSubscribe(t.Context(), r.channelName(c))
+		if _, err := sub.ReceiveTimeout(t.Context(), waitLimit); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Publish(t.Context(), c, Message{Topic: "t"}); err != nil {
+			t.Fatal(err)
+		}
+		m, err := sub.ReceiveMessage(t.Context())
+		if err != nil || r.channelNamed(m.Channel) != c {
+			t.Errorf("on %s came %v, %v", c, m, err)
+		}
+		_ = sub.Close()
+	}
+	if len(servers) != 3 || len(slots) < 20 {
+		t.Errorf("40 channels are on %d servers and in %d slots", len(servers), len(slots))
 	}
 }

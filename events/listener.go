@@ -249,6 +249,7 @@ func (l *Listener) handleReply(v any) {
 			return
 		}
 		m.Channel = l.redis.channelNamed(v.Channel)
+		l.redis.metrics.countReceived(m.Channel, len(v.Payload))
 		l.redis.listening.Store(true)
 		if m.Topic != topicEcho {
 			l.enqueueMessage(m)

@@ -111,6 +111,8 @@ func newRedis(a address, opts []Option) *Redis {
 		opt(r, &reg)
 	}
 	r.metrics = newMetrics(reg)
+	r.sessions.metrics = r.metrics
+	registerCommands(reg, r.sessions)
 	r.connect(a)
 	return r
 }

@@ -37,6 +37,7 @@ type sessions struct {
 	// commands counts the commands that were sent to all servers, for
 	// CommandsSent.
 	commands atomic.Int64
+	metrics  *metrics // fixed before the first connection
 
 	mu        sync.Mutex    // guards the fields below
 	givenUpAt time.Time     // when the connections were last given up
@@ -50,7 +51,7 @@ const giveUpInterval = 250 * time.Millisecond
 func newSessions() *sessions { return &sessions{renew: make(chan struct{})} }
 
 // ofServer returns the sessions of one server of a cluster.
-func (s *sessions) ofServer() *sessions { return &sessions{all: s} }
+func (s *sessions) ofServer() *sessions { return &sessions{all: s, metrics: s.metrics} }
 
 // whole returns the sessions of all servers.
 func (s *sessions) whole() *sessions {
@@ -98,7 +99,7 @@ func (s *sessions) DialHook(next redis.DialHook) redis.DialHook {
 		if err != nil {
 			return nil, err
 		}
-		return &session{Conn: conn, of: s, born: born}, nil
+		return &session{countedConn: countedConn{conn, s.metrics}, of: s, born: born}, nil
 	}
 }
 
@@ -151,7 +152,7 @@ func hasAnyPrefix(err error, prefixes ...string) bool {
 
 // session is one connection of a pool.
 type session struct {
-	net.Conn
+	countedConn
 	of   *sessions
 	born uint64 // the generation when it was dialed
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
+	"strings"
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -18,7 +20,18 @@ type metrics struct {
 	relayFailed                       *prometheus.CounterVec
 	relayDelay                        prometheus.Histogram
 	relayLag, relayHolder, nodesAlive prometheus.Gauge
+
+	// The bytes of all connections, without those of TLS.
+	bytesIn, bytesOut prometheus.Counter
+	heard             map[string]channelMetrics // by kind of channel; fixed
 }
+
+// channelMetrics count the messages of channels of one kind, and the bytes of
+// their names and contents.
+type channelMetrics struct{ messages, bytes prometheus.Counter }
+
+// channelKinds are what channels' names begin with.
+var channelKinds = []string{"node", "user", "region", "positions", "car", "wake"}
 
 func newMetrics(reg prometheus.Registerer) *metrics {
 	f := promauto.With(reg)
@@ -28,7 +41,12 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	gauge := func(name, help string) prometheus.Gauge {
 		return f.NewGauge(prometheus.GaugeOpts{Name: "ridehail_" + name, Help: help})
 	}
-	return &metrics{
+	redisBytes := counters("redis_bytes_total", "Bytes to and from Redis over all connections, by direction.", "direction")
+	heardMessages := counters("events_received_total", "Messages received, by kind of channel.", "channel")
+	heardBytes := counters("events_received_bytes_total", "Bytes of messages received, by kind of channel.", "channel")
+	m := &metrics{
+		bytesIn: redisBytes.WithLabelValues("received"), bytesOut: redisBytes.WithLabelValues("sent"),
+		heard:     map[string]channelMetrics{},
 		published: counters("events_published_total", "Messages published, by topic.", "topic"),
 		gaps:      counters("events_gaps_total", "Times a listener may have missed messages, by cause.", "cause"),
 		dropped:   counters("events_dropped_total", "Messages not handed on, by reason.", "reason"),
@@ -42,6 +60,46 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		relayHolder: gauge("relay_holder", "Shards of the outbox that this node relays."),
 		nodesAlive:  gauge("members_alive", "Nodes that this node believes alive."),
 	}
+	for _, kind := range channelKinds {
+		m.heard[kind] = channelMetrics{heardMessages.WithLabelValues(kind), heardBytes.WithLabelValues(kind)}
+	}
+	return m
+}
+
+// countReceived counts a message of so many bytes that came on a channel. It
+// allocates nothing.
+func (m *metrics) countReceived(channel Channel, bytes int) {
+	kind, _, _ := strings.Cut(string(channel), ":")
+	if c, ok := m.heard[kind]; ok {
+		c.messages.Inc()
+		c.bytes.Add(float64(len(channel) + bytes))
+	}
+}
+
+// registerCommands shows how many commands were sent, without those that
+// subscribe.
+func registerCommands(reg prometheus.Registerer, s *sessions) {
+	promauto.With(reg).NewCounterFunc(prometheus.CounterOpts{Name: "ridehail_redis_commands_total",
+		Help: "Commands sent to Redis, those of pipelines included and subscriptions not."},
+		func() float64 { return float64(s.commands.Load()) })
+}
+
+// countedConn counts the bytes of a connection.
+type countedConn struct {
+	net.Conn
+	metrics *metrics
+}
+
+func (c countedConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	c.metrics.bytesIn.Add(float64(n))
+	return n, err
+}
+
+func (c countedConn) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	c.metrics.bytesOut.Add(float64(n))
+	return n, err
 }
 
 // redirectLibraryLog sends what go-redis logs about its connections to slog at

@@ -21,6 +21,7 @@ import (
 // DriverConfig describes a fleet.
 type DriverConfig struct {
 	Server string // http://HOST:PORT, or several with commas between
+	Spread bool   // each phone begins at a node drawn by the seed, not at the first
 	City   *routing.City
 	Count  int     // number of drivers
 	Speed  float64 // seconds of the city per second; 0 means the node's
@@ -75,6 +76,9 @@ func RunDrivers(ctx context.Context, cfg DriverConfig) error {
 	f := newFleet(cfg)
 	if cfg.Flaky {
 		f.network.makeFlaky(cfg.Seed, flakyDropMean)
+	}
+	if cfg.Spread {
+		f.network.spreadPhones(cfg.Seed)
 	}
 	return f.runDrivers(ctx)
 }

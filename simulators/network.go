@@ -39,6 +39,9 @@ type network struct {
 
 	dropEvery time.Duration // mean time between two losses of a phone; 0: never
 	seed      uint64        // of the losses
+
+	spread     bool // phones begin at different nodes
+	spreadSeed uint64
 }
 
 // newNetwork takes the address of one node, or of several with commas between.
@@ -54,6 +57,18 @@ func newNetwork(server string, codec wire.Codec, stats *Stats, log *slog.Logger)
 // makeFlaky makes phones lose their connection at random, without a close
 // frame.
 func (n *network) makeFlaky(seed uint64, every time.Duration) { n.dropEvery, n.seed = every, seed }
+
+// spreadPhones makes each phone begin at a node drawn at random, instead of at
+// the first one.
+func (n *network) spreadPhones(seed uint64) { n.spread, n.spreadSeed = true, seed }
+
+// firstServer returns where a phone begins. A person always gets the same node.
+func (n *network) firstServer(id string) int {
+	if !n.spread {
+		return 0
+	}
+	return newRandomStream(n.spreadSeed, id, "node").IntN(len(n.servers))
+}
 
 func (n *network) close() { n.client.Close() }
 

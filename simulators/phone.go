@@ -52,7 +52,7 @@ func (n *network) startPhone(ctx context.Context, role, id string, stripe int) *
 		p.dropRandom = newRandomStream(n.seed, id, "drops")
 	}
 
-	p.session = n.client.NewSession(client.SessionConfig{Token: n.client.DevTokens(role, id), Log: n.log.With("who", id),
+	p.session = n.client.NewSession(client.SessionConfig{Token: n.client.DevTokens(role, id), FirstServer: n.firstServer(id), Log: n.log.With("who", id),
 		OnConnect: p.recordHello, OnWelcome: p.handleWelcome, OnFrame: p.handleFrame, OnDisconnect: p.handleDisconnect,
 		OnRepeat: n.countRepeat})
 	go func() {

@@ -21,6 +21,7 @@ import (
 // RiderConfig describes the riders of a city.
 type RiderConfig struct {
 	Server    string // http://HOST:PORT, or several with commas between
+	Spread    bool   // each phone begins at a node drawn by the seed, not at the first
 	City      *routing.City
 	Count     int     // number of riders
 	PerMinute float64 // trips wanted per minute of the city; 0 means Count/20
@@ -93,6 +94,9 @@ func RunRiders(ctx context.Context, cfg RiderConfig) error {
 	}
 	if cfg.Flaky {
 		c.network.makeFlaky(cfg.Seed, flakyDropMean)
+	}
+	if cfg.Spread {
+		c.network.spreadPhones(cfg.Seed)
 	}
 	defer c.network.close()
 

@@ -241,6 +241,32 @@ func TestAPhoneThatLosesItsNodeGoesOnAtTheNextOne(t *testing.T) {
 	}
 }
 
+// A seed always deals the phones alike, so that a run can be repeated.
+func TestSpreadPhonesBeginAtAllNodesAndOthersAtTheFirst(t *testing.T) {
+	net := newNetwork("http://a,http://b,http://c", nil, NewStats(), nil)
+	defer net.close()
+
+	count := func() (phones [3]int) {
+		for i := range 300 {
+			phones[net.firstServer(driverID("driver", i))]++
+		}
+		return phones
+	}
+	if got := count(); got != [3]int{300, 0, 0} {
+		t.Errorf("without spreading: %v", got)
+	}
+	net.spreadPhones(1)
+	got := count()
+	for _, n := range got {
+		if n < 70 || n > 130 {
+			t.Errorf("spread over three nodes: %v", got)
+		}
+	}
+	if again := count(); again != got {
+		t.Errorf("the same seed gave %v and %v", got, again)
+	}
+}
+
 func awaitFrame(t *testing.T, p *phone, wanted func(*wire.ServerFrame) bool) {
 	t.Helper()
 

@@ -37,7 +37,7 @@ func (c *driversCmd) Run(ctx context.Context, p *process) error {
 		decline = -1 // none at all
 	}
 	return c.runSimulator(ctx, p, func(ctx context.Context, city *routing.City, speed float64, stats *simulators.Stats, kept *journal.Journal) error {
-		return simulators.RunDrivers(ctx, simulators.DriverConfig{Server: c.Server, City: city, Count: c.Count, Speed: speed,
+		return simulators.RunDrivers(ctx, simulators.DriverConfig{Server: c.Server, Spread: c.Spread, City: city, Count: c.Count, Speed: speed,
 			Seed: c.Seed, Flaky: c.Flaky, SOS: c.SOS, Cheat: c.Cheat, Rate: c.Rate, Prefix: c.Prefix, Decline: decline, Codec: parseCodec(c.Codec), Stats: stats,
 			Journal: kept, Log: p.log})
 	})

@@ -37,6 +37,7 @@ type cli struct {
 	Payments  paymentsCmd  `cmd:"" help:"Run the payment provider's emulator."`
 	Refund    refundCmd    `cmd:"" help:"Refund the fare of a trip that was completed by mistake."`
 	Chaos     chaosCmd     `cmd:"" help:"Break a city of real processes on a seeded schedule and check that it kept every promise."`
+	Cluster   clusterCmd   `cmd:"" help:"Start several nodes on this machine, and measure what each costs and how long positions take between them."`
 	Simulate  simulateCmd  `cmd:"" help:"Simulate hours of a city in virtual time, and compare dispatch policies for the same people."`
 	Operators operatorsCmd `cmd:"" hidden:"" help:"Simulate operators, beside simulated drivers and riders."`
 	Queue     queueCmd     `cmd:"" help:"Show the jobs that were given up, and retry them."`

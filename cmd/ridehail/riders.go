@@ -21,7 +21,7 @@ func (ridersCmd) Help() string {
 
 func (c *ridersCmd) Run(ctx context.Context, p *process) error {
 	return c.runSimulator(ctx, p, func(ctx context.Context, city *routing.City, speed float64, stats *simulators.Stats, kept *journal.Journal) error {
-		return simulators.RunRiders(ctx, simulators.RiderConfig{Server: c.Server, City: city, Count: c.Count, PerMinute: c.PerMinute,
+		return simulators.RunRiders(ctx, simulators.RiderConfig{Server: c.Server, Spread: c.Spread, City: city, Count: c.Count, PerMinute: c.PerMinute,
 			Speed: speed, Seed: c.Seed, Flaky: c.Flaky, SOS: c.SOS, Prefix: c.Prefix, Codec: parseCodec(c.Codec), Stats: stats, Journal: kept,
 			Log: p.log})
 	})

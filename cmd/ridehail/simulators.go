@@ -18,6 +18,7 @@ import (
 // simulatorFlags are the flags that drivers and riders share.
 type simulatorFlags struct {
 	Server  string        `help:"URL of the node, or several with commas between: a phone that loses one tries the next." default:"http://127.0.0.1:8080"`
+	Spread  bool          `help:"Each phone begins at a node drawn by the seed, instead of at the first; for several nodes."`
 	City    string        `help:"The node's city: its seed or file." default:"1" placeholder:"SEED|FILE"`
 	Speed   *float64      `help:"Seconds of city time per second. Default: the node's; another one is refused." placeholder:"X" range:"0.01..1000"`
 	Seed    uint64        `help:"The same seed makes the same people, who want the same rides." default:"1"`

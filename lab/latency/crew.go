@@ -169,7 +169,7 @@ type places struct{ pickup, dropoff location.Point }
 
 // choosePlaces spreads the pairs over the roads of the served city.
 func (c *crew) choosePlaces(ctx context.Context) ([]places, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.cfg.Server+"/v1/city", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.cfg.DriverServers[0]+"/v1/city", nil)
 	if err != nil {
 		return nil, err
 	}

@@ -148,11 +148,7 @@ func (r Report) writeLatencies(b *strings.Builder) {
 	for _, h := range []struct {
 		name string
 		Hop
-	}{
-		{"driver to node", r.Hops.DriverToNode},
-		{between, r.Hops.Node},
-		{"node to rider", r.Hops.NodeToRider},
-	} {
+	}{{"driver to node", r.Hops.DriverToNode}, {between, r.Hops.Node}, {"node to rider", r.Hops.NodeToRider}} {
 		times := fmt.Sprintf("p50 %.2f  p99 %.2f ms", h.P50, h.P99)
 		fmt.Fprintf(b, "  %-15s %-25s %s\n", h.name, times, h.Mechanism)
 	}

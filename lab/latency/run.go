@@ -29,6 +29,7 @@ type Config struct {
 	// The servers of the drivers and of the riders, used in turn [Server].
 	// A rider's server is another one than the driver's where there is one.
 	DriverServers, RiderServers []string
+	Together                    bool          // the rider's server is always the driver's
 	Pairs                       int           // [100]
 	Rate                        float64       // updates per second and pair [1]
 	For                         time.Duration // [10 s]
@@ -66,6 +67,9 @@ func (c Config) withDefaults() Config {
 // serversOf returns the servers of driver and rider of a pair.
 func (c Config) serversOf(pair int) (driver, rider string) {
 	driver = c.DriverServers[pair%len(c.DriverServers)]
+	if c.Together {
+		return driver, driver
+	}
 	for k := range c.RiderServers {
 		if rider = c.RiderServers[(pair+k)%len(c.RiderServers)]; rider != driver {
 			break

@@ -3,6 +3,7 @@ package process
 import (
 	"context"
 	"errors"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -206,5 +207,40 @@ func TestAServiceWhoseEndIsOurDoingIsExcusedForThatLong(t *testing.T) {
 		if odd := len(s.UnexpectedEnds()); odd != 0 == ours {
 			t.Errorf("our doing: %v, and %d strange ends", ours, odd)
 		}
+	}
+}
+
+func TestAProcessTellsTheProcessorTimeOfItsWholeFamily(t *testing.T) {
+	if _, err := os.Stat("/proc/self/stat"); err != nil {
+		t.Skip("this system has no /proc")
+	}
+	// The child works; its parent only waits.
+	p, err := Start(Command{Name: "family", Path: "/bin/sh", Args: []string{"-c", "sh -c 'while :; do :; done' & wait"}, Dir: t.TempDir()}, guarded(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	soon(t, "the child has used 50 ms", func() bool {
+		used, ok := p.CPUTime()
+		return ok && used >= 50*time.Millisecond
+	})
+
+	p.Kill()
+	if used, ok := p.CPUTime(); ok {
+		t.Errorf("after its end it tells %v", used)
+	}
+}
+
+func TestFreeAddressesAreNotThoseOfOutgoingConnections(t *testing.T) {
+	all, err := FreeAddresses(20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for _, address := range all {
+		at, err := net.ResolveTCPAddr("tcp", address)
+		if err != nil || at.Port < firstFreePort || at.Port >= 32768 || seen[address] {
+			t.Errorf("%s of %v: %v", address, all, err)
+		}
+		seen[address] = true
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -252,10 +253,11 @@ func lookUpCredential(name string) (*syscall.Credential, error) {
 }
 
 // FreeAddresses returns n addresses on loopback on which no process listens
-// now.
+// now. Their ports are below those that systems give to outgoing connections,
+// which would otherwise take one before a server listens on it.
 func FreeAddresses(n int) (out []string, err error) {
 	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		l, err := listenOnFreePort()
 		if err != nil {
 			return nil, fmt.Errorf("find a free address: %w", err)
 		}
@@ -265,6 +267,21 @@ func FreeAddresses(n int) (out []string, err error) {
 		out = append(out, l.Addr().String())
 	}
 	return out, nil
+}
+
+// The ports of FreeAddresses. Linux gives outgoing connections those from 32768
+// on.
+const firstFreePort, freePorts = 10_000, 22_000
+
+func listenOnFreePort() (l net.Listener, err error) {
+	const tries = 100
+	for range tries {
+		port := strconv.Itoa(firstFreePort + rand.IntN(freePorts))
+		if l, err = net.Listen("tcp", net.JoinHostPort("127.0.0.1", port)); err == nil {
+			return l, nil
+		}
+	}
+	return nil, err
 }
 
 // answerWithin is how long a server that serves may take to answer.
