@@ -38,6 +38,7 @@ type cli struct {
 	Refund    refundCmd    `cmd:"" help:"Refund the fare of a trip that was completed by mistake."`
 	Chaos     chaosCmd     `cmd:"" help:"Break a city of real processes on a seeded schedule and check that it kept every promise."`
 	Simulate  simulateCmd  `cmd:"" help:"Simulate hours of a city in virtual time, and compare dispatch policies for the same people."`
+	Scale     scaleCmd     `cmd:"" help:"Add up what many nodes would cost, from what was measured."`
 	Operators operatorsCmd `cmd:"" hidden:"" help:"Simulate operators, beside simulated drivers and riders."`
 	Queue     queueCmd     `cmd:"" help:"Show the jobs that were given up, and retry them."`
 	Intruder  intruderCmd  `cmd:"" hidden:"" help:"Try what a client must not be able to do with other people's trips."`
