@@ -39,6 +39,7 @@ type cli struct {
 	Chaos     chaosCmd     `cmd:"" help:"Break a city of real processes on a seeded schedule and check that it kept every promise."`
 	Cluster   clusterCmd   `cmd:"" help:"Start several nodes on this machine, and measure what each costs and how long positions take between them."`
 	Simulate  simulateCmd  `cmd:"" help:"Simulate hours of a city in virtual time, and compare dispatch policies for the same people."`
+	Scale     scaleCmd     `cmd:"" help:"Add up what many nodes would cost, from what was measured."`
 	Operators operatorsCmd `cmd:"" hidden:"" help:"Simulate operators, beside simulated drivers and riders."`
 	Queue     queueCmd     `cmd:"" help:"Show the jobs that were given up, and retry them."`
 	Intruder  intruderCmd  `cmd:"" hidden:"" help:"Try what a client must not be able to do with other people's trips."`
