@@ -24,12 +24,17 @@ type Members struct {
 	ttl   time.Duration
 
 	// Of the goroutine in Run.
+	beats      int       // heartbeats that were sent
 	lastBeat   time.Time // when a heartbeat last reached Redis
 	trustUntil time.Time // before it, nodes of the last view count as alive
 
 	mu    sync.RWMutex // guards alive
 	alive []string     // sorted; includes node; replaced, never changed
 }
+
+// purgeEvery is how many heartbeats a node sends between two that also forget
+// nodes long gone.
+const purgeEvery = 16
 
 // NewMembers counts a node as alive for ttl after its last heartbeat. Until Run
 // has reached Redis, only this node is alive.
@@ -92,7 +97,9 @@ func (m *Members) sendHeartbeat(ctx context.Context) error {
 	// this node would not notice and believe that it is alone.
 	pipe := m.redis.commands.TxPipeline()
 	added := pipe.ZAdd(ctx, key, redis.Z{Score: float64(now), Member: m.node})
-	pipe.ZRemRangeByScore(ctx, key, "-inf", strconv.FormatInt(now-10*m.ttl.Milliseconds(), 10))
+	if m.beats++; m.beats%purgeEvery == 1 {
+		pipe.ZRemRangeByScore(ctx, key, "-inf", strconv.FormatInt(now-10*m.ttl.Milliseconds(), 10))
+	}
 	fresh := pipe.ZRangeByScore(ctx, key, &redis.ZRangeBy{
 		Min: "(" + strconv.FormatInt(now-m.ttl.Milliseconds(), 10), Max: "+inf"})
 	if _, err := pipe.Exec(ctx); err != nil {
