@@ -19,7 +19,7 @@ func (n *Node) OnMessage(m events.Message) {
 	case topicOffer, topicWithdraw, topicDeclined, topicDriverGone:
 		n.offers.receiveMessage(m)
 	case events.TopicWake:
-		n.relay.Wake()
+		n.relay.OnWake(m.Payload)
 	case auth.TopicRevoked:
 		n.revocations.ApplyNotice(m.Payload)
 	case string(trips.TopicTrip):
