@@ -22,10 +22,15 @@ func (r *Redis) AddExpiring(ctx context.Context, set, text string, until time.Ti
 // ListUnexpired returns the texts of a set whose time is after now, earliest
 // first, and deletes the others.
 func (r *Redis) ListUnexpired(ctx context.Context, set string, now time.Time) ([]string, error) {
-	score := strconv.FormatInt(now.UnixMilli(), 10)
-	list, err := r.commands.ZRangeByScore(ctx, r.expiringKey(set), &redis.ZRangeBy{Min: "(" + score, Max: "+inf"}).Result()
-	if err == nil {
-		err = r.commands.ZRemRangeByScore(ctx, r.expiringKey(set), "-inf", score).Err()
+	kept, err := r.commands.ZRangeWithScores(ctx, r.expiringKey(set), 0, -1).Result()
+	var list []string
+	for _, text := range kept {
+		if text.Score > float64(now.UnixMilli()) {
+			list = append(list, fmt.Sprint(text.Member))
+		}
+	}
+	if err == nil && len(list) < len(kept) {
+		err = r.commands.ZRemRangeByScore(ctx, r.expiringKey(set), "-inf", strconv.FormatInt(now.UnixMilli(), 10)).Err()
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read what is kept in %s: %w", set, err)

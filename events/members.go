@@ -23,6 +23,7 @@ type Members struct {
 	ttl   time.Duration
 
 	// Of the goroutine in Run.
+	beats      int       // heartbeats that were sent
 	lastBeat   time.Time // when a heartbeat last reached Redis
 	trustUntil time.Time // before it, nodes of the last view count as alive
 	earlier    []string  // of those alive, the ones of an earlier build
@@ -30,6 +31,10 @@ type Members struct {
 	mu     sync.RWMutex // guards below
 	owners *ownerView   // of the nodes that are alive; replaced when they change
 }
+
+// purgeEvery is how many heartbeats a node sends between two that also forget
+// nodes long gone.
+const purgeEvery = 16
 
 // NewMembers counts a node as alive for ttl after its last heartbeat. Until Run
 // has reached Redis, only this node is alive.
@@ -95,6 +100,11 @@ func (m *Members) sendHeartbeat(ctx context.Context) error {
 	// The commands are one transaction. If Redis lost everything between them,
 	// this node would not notice and believe that it is alone.
 	pipe := m.redis.commands.TxPipeline()
+	if m.beats++; m.beats%purgeEvery == 1 {
+		for _, key := range []string{m.redis.membersKey(), m.redis.currentMembersKey()} {
+			pipe.ZRemRangeByScore(ctx, key, "-inf", strconv.FormatInt(now-10*m.ttl.Milliseconds(), 10))
+		}
+	}
 	added, fresh := m.addBeat(ctx, pipe, m.redis.membersKey(), now)
 	_, ofThisBuild := m.addBeat(ctx, pipe, m.redis.currentMembersKey(), now)
 	if _, err := pipe.Exec(ctx); err != nil {
@@ -105,11 +115,10 @@ func (m *Members) sendHeartbeat(ctx context.Context) error {
 	return nil
 }
 
-// addBeat adds the commands that write this node's heartbeat into a set, drop
-// those of long ago, and read those that are fresh.
+// addBeat adds the commands that write this node's heartbeat into a set and read
+// those that are fresh.
 func (m *Members) addBeat(ctx context.Context, pipe redis.Pipeliner, key string, now int64) (*redis.IntCmd, *redis.ZSliceCmd) {
 	added := pipe.ZAdd(ctx, key, redis.Z{Score: float64(now), Member: m.node})
-	pipe.ZRemRangeByScore(ctx, key, "-inf", strconv.FormatInt(now-10*m.ttl.Milliseconds(), 10))
 	return added, pipe.ZRangeByScoreWithScores(ctx, key, &redis.ZRangeBy{
 		Min: "(" + strconv.FormatInt(now-m.ttl.Milliseconds(), 10), Max: "+inf"})
 }

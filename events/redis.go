@@ -28,7 +28,7 @@ const (
 	replyTimeout = 500 * time.Millisecond
 	// readBlock is how long a worker waits for a job in one read, and so how
 	// long it may take to notice that it must stop.
-	readBlock = 500 * time.Millisecond
+	readBlock = time.Second
 )
 
 // Redis is a node's client of Redis. It may be used from many goroutines.

@@ -38,8 +38,8 @@ type RelayConfig struct {
 // keep their order.
 //
 // A node takes each shard that is free. One that another node should hold it
-// keeps for handoverAfter at least: when a node has died, the leases run out
-// before the others know that.
+// keeps until that node asks for it: one that has died, or is of an earlier
+// build, never does.
 type Relay struct {
 	redis  *Redis
 	outbox trips.Outbox
@@ -58,16 +58,11 @@ type Relay struct {
 
 // relayShard is a shard as its relay sees it.
 type relayShard struct {
-	isHeld  bool
-	takenAt time.Time
+	isHeld bool
 	// A shard whose messages Redis refused rests until then.
 	restsUntil time.Time
 	pause      backoff
 }
-
-// handoverAfter is how many times LeaseTTL a node keeps a shard that another
-// node should hold. By then the membership has noticed a death.
-const handoverAfter = 2
 
 // NewRelay returns a relay for the outbox. Run must be called too.
 func NewRelay(r *Redis, box trips.Outbox, cfg RelayConfig) *Relay {
@@ -202,6 +197,7 @@ func (rl *Relay) renewLeases(ctx context.Context) error {
 	for _, shard := range released {
 		rl.waker.wakeHolder(shard)
 	}
+	rl.waker.askFor(rl.wished)
 	return nil
 }
 
@@ -210,9 +206,6 @@ func (rl *Relay) noteHolders(holders []string) {
 	held := 0
 	for shard, holder := range holders {
 		s := &rl.shards[shard]
-		if holder == rl.cfg.Node && !s.isHeld {
-			s.takenAt = time.Now()
-		}
 		if s.isHeld = holder == rl.cfg.Node; s.isHeld {
 			held++
 		}
@@ -245,10 +238,11 @@ func (rl *Relay) dueShards() []int {
 	return slices.DeleteFunc(rl.heldShards(), func(shard int) bool { return time.Until(rl.shards[shard].restsUntil) > 0 })
 }
 
-// chooseReleased returns the shards to give to the nodes that should hold them.
+// chooseReleased returns the shards to give to the nodes that should hold them
+// and asked lately.
 func (rl *Relay) chooseReleased() []int {
 	return slices.DeleteFunc(rl.heldShards(), func(shard int) bool {
-		return slices.Contains(rl.wished, shard) || time.Since(rl.shards[shard].takenAt) < handoverAfter*rl.cfg.LeaseTTL
+		return slices.Contains(rl.wished, shard) || !rl.waker.hasAsked(rl.cfg.ShardHolder(shard), rl.cfg.LeaseTTL)
 	})
 }
 

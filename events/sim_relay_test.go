@@ -25,6 +25,7 @@ type relaySim struct {
 	top    map[string]int // the newest that was heard, by trip
 	newest map[string]int // the newest that was written, by trip
 	nodes  map[string]*machine
+	relays map[string]*Relay
 }
 
 // The messages of a trip keep their order, none is left out, and the outbox
@@ -33,7 +34,7 @@ type relaySim struct {
 func TestSimulatedRelaysTellEverythingInOrder(t *testing.T) {
 	runSimulation(t, 20, func(w *simWorld) {
 		p := &relaySim{simWorld: w, told: map[int64]bool{}, queued: map[trips.TripID]bool{}, top: map[string]int{},
-			newest: map[string]int{}, nodes: map[string]*machine{}}
+			newest: map[string]int{}, nodes: map[string]*machine{}, relays: map[string]*Relay{}}
 		w.seen = p.recordCommand
 		names := []string{"a", "b", "c"}
 		for _, name := range names {
@@ -65,10 +66,11 @@ func (p *relaySim) startNode(name string) {
 	// Four messages stay far below the pipe's 4 KB.
 	rl := NewRelay(m.r, &flakyOutbox{p, m}, RelayConfig{Node: name, BatchSize: 4, Now: now, ShardHolder: p.wishedHolder,
 		Streams: map[trips.Kind]string{trips.KindCompleted: "settlements"}})
-	m.startPart(func(ctx context.Context) error { return rl.runLoop(ctx) })
+	m.startPart(rl.runLoop)
+	m.startPart(rl.waker.run)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.nodes[name] = m
+	p.nodes[name], p.relays[name] = m, rl
 }
 
 // wishedHolder is the same for all nodes, and changes now and then. The node may
@@ -171,6 +173,11 @@ func (p *relaySim) recordCommand(cmd string, args []string) {
 	switch {
 	case cmd == "XADD":
 		p.queued[trips.TripID(args[3])] = true
+	case cmd == "PUBLISH" && strings.Contains(args[0], "node:"):
+		_, name, _ := strings.Cut(args[0], "node:")
+		if m, err := decodeMessage([]byte(args[1])); err == nil && p.nodes[name] != nil && !p.nodes[name].isPaused() {
+			p.relays[name].OnWake(m.Payload)
+		}
 	case cmd == "PUBLISH" && strings.Contains(args[0], "region:"):
 		var trip string
 		var n int

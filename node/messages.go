@@ -20,7 +20,7 @@ func (n *Node) OnMessage(m events.Message) {
 	case topicOffer, topicWithdraw, topicDeclined, topicDriverGone:
 		n.offers.receiveMessage(m)
 	case events.TopicWake:
-		n.relay.Wake()
+		n.relay.OnWake(m.Payload)
 	case topicWatched:
 		n.fleet.onWatched(m.Payload)
 	case topicDemand:

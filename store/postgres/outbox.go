@@ -53,8 +53,8 @@ func scanShardHolder(row pgx.CollectableRow) (h shardHolder, err error) {
 // earlier build does not relay beside them. They take it from such a node, which
 // would publish where only its like listen. That lease lasts at least as long as
 // each of a shard. It lasts twice as long when it is written, so that many nodes
-// do not all write that row. Whoever finds it too short and waits for another
-// node that writes it must write it too: the snapshot still shows the old one.
+// do not all write that row. A node that finds it too short, and then waits for
+// another node that writes it, must write it too: its snapshot shows the old one.
 //
 // Rows are locked in order, so that two nodes cannot wait for each other. All
 // moments are from before any wait: a lease then ends sooner than it might.

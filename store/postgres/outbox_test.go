@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -23,7 +24,7 @@ func earlierNode(t *testing.T, s *Store, ttl time.Duration) (got bool) {
 	t.Helper()
 	tag, err := s.pool.Exec(t.Context(), earlierLease, "earlier", ttl)
 	if err != nil {
-		t.Fatal(err)
+		t.Error(err)
 	}
 	return tag.RowsAffected() == 1
 }
@@ -33,7 +34,7 @@ func countHeld(t *testing.T, s *Store, holder string, ttl time.Duration) (n int)
 	t.Helper()
 	holders, err := s.AcquireShards(t.Context(), trips.ShardClaim{Holder: holder, TTL: ttl})
 	if err != nil {
-		t.Fatal(err)
+		t.Error(err)
 	}
 	for _, h := range holders {
 		if h == holder {
@@ -77,6 +78,28 @@ func TestTheSharedLeaseOutlivesEachShards(t *testing.T) {
 			t.Fatalf("claim %d: a shard's lease is longer than the shared one", i)
 		}
 	}
+}
+
+// TestNodesThatRenewAtOnceKeepTheirShards has leases so short that the shared one
+// must be extended all the time, by nodes that wait for each other.
+func TestNodesThatRenewAtOnceKeepTheirShards(t *testing.T) {
+	at := createDatabase(t)
+	s := openStore(t, at)
+	runIn(t, at, `UPDATE relay_shards SET holder = 'node-' || shard % 8, expires_at = clock_timestamp() + interval '1 minute'`)
+	var nodes sync.WaitGroup
+	for i := range 8 {
+		nodes.Go(func() {
+			for try := range 30 {
+				if n := countHeld(t, s, fmt.Sprint("node-", i), time.Minute+time.Duration(try)*time.Minute); n != 2 {
+					t.Errorf("node %d has %d shards", i, n)
+				}
+				if earlierNode(t, s, time.Hour) {
+					t.Error("an earlier node relays beside the shards")
+				}
+			}
+		})
+	}
+	nodes.Wait()
 }
 
 func TestANodeOfAnEarlierBuildStillWritesAndReadsTheOutbox(t *testing.T) {

@@ -91,8 +91,9 @@ func (s *sessionPool) pingIdle(ctx context.Context, p pgxpool.ShouldPingParams) 
 	return err != nil
 }
 
-// pingIdleAfter is how long a session may be idle and be used unasked.
-const pingIdleAfter = time.Second
+// pingIdleAfter is how long a session may be idle and be used unasked: longer
+// than between two looks of a part that looks once a second.
+const pingIdleAfter = 2 * time.Second
 
 // noteLoss gives all sessions up if an error says that one was lost without a
 // word of the server's, or that the server hung: it ends statements itself
