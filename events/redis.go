@@ -14,7 +14,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
-	"sync/atomic"
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
@@ -44,11 +43,10 @@ type Redis struct {
 	// blocking is for reads that block, so that they cannot take all
 	// connections.
 	blocking redis.UniversalClient
-	sessions *sessions // of both clients
-	// listening is set while a listener is subscribed and hears its echoes.
-	listening atomic.Bool
-	embedded  *miniredis.Miniredis // only when embedded
-	password  string               // of the embedded server
+	sessions *sessions            // of both clients
+	beat     beat                 // of all listeners
+	embedded *miniredis.Miniredis // only when embedded
+	password string               // of the embedded server
 }
 
 // Option adjusts Open and OpenEmbedded.

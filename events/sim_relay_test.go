@@ -164,7 +164,7 @@ func (p *relaySim) recordCommand(cmd string, args []string) {
 	case cmd == "PUBLISH" && strings.Contains(args[0], "region:"):
 		var trip string
 		var n int
-		m, err := decodeMessage([]byte(args[1]))
+		m, err := decodeMessage(args[1])
 		if err == nil {
 			_, err = fmt.Sscan(string(m.Payload), &trip, &n)
 		}

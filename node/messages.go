@@ -63,7 +63,7 @@ func (n *Node) onCommitted(ev trips.Event) {
 // gap is the subscription itself.
 func (n *Node) OnGap(gap events.Gap) {
 	if gap.Why == events.GapSubscribed {
-		close(n.subscribed)
+		n.beginHearing()
 	} else {
 		n.log.Warn("messages may have been missed, reading the database again", "why", gap.Why)
 	}

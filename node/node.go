@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -123,9 +124,10 @@ type Node struct {
 	offers      *offerTransport
 	relay       *events.Relay
 
-	subscribed  chan struct{} // closed when published messages arrive
-	stopping    atomic.Bool   // the node should get no traffic any more
-	readyChecks []*readyCheck // what /readyz asks
+	subscribed   chan struct{} // closed when published messages arrive
+	beginHearing func()        // closes subscribed
+	stopping     atomic.Bool   // the node should get no traffic any more
+	readyChecks  []*readyCheck // what /readyz asks
 }
 
 // Open opens everything that can fail to open. The caller must Close what it
@@ -134,6 +136,7 @@ type Node struct {
 func Open(ctx context.Context, cfg Config) (n *Node, err error) {
 	n = &Node{cfg: cfg, log: cfg.Log.With("node", cfg.Name), clock: clock.New(cfg.ClockOffset),
 		registry: prometheus.NewRegistry(), subscribed: make(chan struct{})}
+	n.beginHearing = sync.OnceFunc(func() { close(n.subscribed) })
 	n.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
 	if err := cfg.checkSettings(); err != nil {
