@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/trips"
 )
@@ -76,14 +74,6 @@ func (r *Redis) PublishAll(ctx context.Context, messages []Addressed) error {
 	}
 	return nil
 }
-
-// addPublish adds the command that publishes a message.
-func (r *Redis) addPublish(ctx context.Context, pipe redis.Pipeliner, to Channel, m Message) *redis.IntCmd {
-	return pipe.Publish(ctx, r.channelName(to), m.encode())
-}
-
-// channelName is the channel's name in Redis.
-func (r *Redis) channelName(c Channel) string { return r.prefix + string(c) }
 
 // size is the length of what encode returns.
 func (m Message) size() int { return len(m.Topic) + len(m.Region) + len(m.Payload) + 2 }

@@ -11,73 +11,151 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// probeLife is how long the key of the write probe stays.
-const probeLife = time.Minute
+const (
+	// probeLife is how long the key of the write probe stays.
+	probeLife = time.Minute
 
-// examine returns why a server cannot do a node's work, in words that say what
-// to do, or nil. It tries all commands that a node uses.
-func (r *Redis) examine(ctx context.Context, o redis.Options) error {
-	ctx, cancel := context.WithTimeout(ctx, 4*(dialTimeout+replyTimeout))
-	defer cancel()
+	// examineTimeout is how long the examination at the start may take.
+	examineTimeout = 4 * (dialTimeout + replyTimeout)
+)
 
-	err := checkMode(ctx, o)
-	if err == nil {
-		err = r.CheckWritable(ctx)
+// findServers asks what is at an address, so that a cluster is found behind the
+// address of one of its servers too. It needs one seed that answers.
+func findServers(ctx context.Context, a address) (address, error) {
+	var failed error
+	for _, host := range a.hosts {
+		found, err := askKind(ctx, a, host)
+		if err == nil || isRefusal(err) || errors.Is(err, errUnfit) {
+			if found == modeCluster && err == nil {
+				a.mode = modeCluster
+			}
+			return a, err
+		}
+		if failed == nil {
+			failed = err
+		}
 	}
-	if err == nil {
-		err = r.tryCommands(ctx)
+	return a, failed
+}
+
+// askKind asks one seed. It does so without choosing a database, because a
+// Sentinel and a cluster know no choice.
+func askKind(ctx context.Context, a address, host string) (mode, error) {
+	o := clientOptions(a.options)
+	o.Addr, o.DB = host, 0
+	if a.mode == modeSentinel {
+		o.Username, o.Password = a.sentinelUser, a.sentinelPassword
 	}
-	if err == nil {
-		err = r.trySubscribing(ctx)
+	client := redis.NewClient(&o)
+	defer client.Close()
+
+	told, err := readHello(client.Do(ctx, "HELLO", "2"))
+	switch {
+	case err != nil:
+		return a.mode, err
+	case a.mode == modeSentinel:
+		if told != "sentinel" {
+			return a.mode, explained{isNoSentinel, errUnfit}
+		}
+		return a.mode, askMaster(ctx, client, a.master)
+	case told == "sentinel":
+		return a.mode, explained{isSentinel, errUnfit}
+	case told == "cluster" && a.options.DB != 0:
+		return a.mode, explained{hasNoDatabases, errUnfit}
+	case told == "cluster":
+		return modeCluster, nil
+	case a.mode == modeCluster:
+		return a.mode, explained{isNoCluster, errUnfit}
 	}
-	if err == nil {
-		r.warnOfEviction(ctx)
+	return a.mode, nil
+}
+
+// askMaster returns an error if a Sentinel does not know a master.
+func askMaster(ctx context.Context, client *redis.Client, name string) error {
+	err := client.Do(ctx, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", name).Err()
+	if !errors.Is(err, redis.Nil) {
+		return err
 	}
-	if o.TLSConfig != nil && errors.Is(err, context.DeadlineExceeded) {
+
+	var names []string
+	masters, _ := client.Do(ctx, "SENTINEL", "MASTERS").Slice()
+	for _, m := range masters {
+		if fields, ok := m.([]any); ok && len(fields) > 1 {
+			names = append(names, fmt.Sprint(fields[1]))
+		}
+	}
+	return explained{fmt.Sprintf("this Sentinel watches no master %q, only %q", name, names), errUnfit}
+}
+
+// examine returns why the servers cannot do a node's work, in words that say
+// what to do, or nil. It tries all commands that a node uses, on each server.
+func (r *Redis) examine(ctx context.Context) error {
+	if err := r.CheckWritable(ctx); err != nil {
+		return err
+	}
+
+	if r.cluster != nil {
+		return r.examineCluster(ctx)
+	}
+	client, _ := r.commands.(*redis.Client)
+	return r.examineServer(ctx, client, r.probeKey())
+}
+
+// examineServer tries all commands that a node uses on one server. It has the
+// slot of the key.
+func (r *Redis) examineServer(ctx context.Context, client *redis.Client, key string) error {
+	if err := r.tryCommands(ctx, client, key+":"+rand.Text()); err != nil {
+		return err
+	}
+	if err := r.trySubscribing(ctx, client, key); err != nil {
+		return err
+	}
+	r.warnOfEviction(ctx, client)
+	return nil
+}
+
+// explain says in a person's words what an error means.
+func (a address) explain(err error) error {
+	if a.options.TLSConfig != nil && errors.Is(err, context.DeadlineExceeded) {
 		// A server without TLS waits for more of what it cannot read.
 		return explained{fmt.Sprintf("no TLS within %v; is it running, and does it speak TLS? If not, use redis://", dialTimeout), err}
 	}
 	return explainRefusal(err)
 }
 
-// checkMode asks without choosing a database, because a Sentinel and a Cluster
-// know no choice.
-func checkMode(ctx context.Context, o redis.Options) error {
-	o.DB = 0
-	client := redis.NewClient(&o)
-	defer client.Close()
-	return readHello(client.Do(ctx, "HELLO", "2"))
-}
-
 // CheckWritable returns an error unless Redis takes a write and is a primary,
-// by asking once. The error says what to do.
+// by asking once; in a cluster, unless all slots are served and each master
+// takes a write. The error says what to do.
 func (r *Redis) CheckWritable(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout+replyTimeout)
 	defer cancel()
+	if r.cluster != nil {
+		return r.checkCluster(ctx)
+	}
 
 	pipe := r.commands.Pipeline()
 	write := pipe.Set(ctx, r.probeKey(), "", probeLife)
 	hello := pipe.Do(ctx, "HELLO", "2")
 	_, _ = pipe.Exec(ctx) // the error is one of the two commands'
 
-	if err := readHello(hello); errors.Is(err, errUnfit) {
+	if _, err := readHello(hello); errors.Is(err, errUnfit) {
 		r.sessions.demoted.Store(true)
 		r.sessions.giveUp()
 		return err
 	}
-	return explainRefusal(write.Err())
+	return r.explainDenied("SET", write.Err())
 }
 
-// readHello returns an error if the answer to HELLO is that of a server of a
-// wrong kind, or if there is none. A server or a proxy without HELLO is asked
+// readHello returns the mode in the answer to HELLO, or an error if it is that
+// of a replica, or if there is none. A server or a proxy without HELLO is asked
 // for more by the commands that follow.
-func readHello(cmd *redis.Cmd) error {
+func readHello(cmd *redis.Cmd) (mode string, err error) {
 	fields, err := cmd.Slice()
 	if err != nil {
 		if isRefusal(err) && strings.HasPrefix(err.Error(), "ERR unknown command") {
-			return nil
+			return "", nil
 		}
-		return err
+		return "", err
 	}
 
 	told := map[any]any{}
@@ -85,23 +163,19 @@ func readHello(cmd *redis.Cmd) error {
 		told[fields[i]] = fields[i+1]
 	}
 
-	switch {
-	case told["mode"] == "sentinel":
-		return explained{isSentinel, errUnfit}
-	case told["mode"] == "cluster":
-		return explained{isCluster, errUnfit}
-	case told["role"] == "slave", told["role"] == "replica":
-		return explained{isReplica, errUnfit}
+	mode, _ = told["mode"].(string)
+	if replica := told["role"] == "slave" || told["role"] == "replica"; replica && mode != "cluster" {
+		return mode, explained{isReplica, errUnfit}
 	}
-	return nil
+	return mode, nil
 }
 
 // tryCommands carries out the commands that a node uses on keys of its own.
-func (r *Redis) tryCommands(ctx context.Context) error {
-	key := r.probeKey() + ":" + rand.Text()
+func (r *Redis) tryCommands(ctx context.Context, client *redis.Client, key string) error {
 	stream, hash := key+":stream", key+":hash"
 
-	pipe := r.commands.TxPipeline()
+	pipe := client.TxPipeline()
+	pipe.Ping(ctx)
 	pipe.Time(ctx)
 	pipe.ZAdd(ctx, key, redis.Z{Member: "a"})
 	pipe.ZRangeByScore(ctx, key, &redis.ZRangeBy{Min: "0", Max: "+inf"})
@@ -119,37 +193,51 @@ func (r *Redis) tryCommands(ctx context.Context) error {
 	pipe.XRange(ctx, stream, "-", "+")
 	pipe.XLen(ctx, stream)
 	pipe.XDel(ctx, stream, "1-1")
-	pipe.Eval(ctx, "return 1", nil)
-	pipe.Publish(ctx, r.channelName(NodeChannel(key)), "")
+	pipe.Eval(ctx, "return 1", []string{key})
+	r.addPublishing(ctx, pipe, key, nil)
 	pipe.Del(ctx, key, stream, hash)
 
 	cmds, err := pipe.Exec(ctx)
 	for _, cmd := range cmds {
 		if isRefusal(cmd.Err()) && !errors.Is(cmd.Err(), redis.Nil) && !redis.IsExecAbortError(cmd.Err()) {
-			return fmt.Errorf("%s: %w", strings.ToUpper(cmd.Name()), explainRefusal(cmd.Err()))
+			return r.explainDenied(cmd.Name(), cmd.Err())
 		}
 	}
 	if errors.Is(err, redis.Nil) {
 		return nil
 	}
-	return err
+	return r.explainDenied("MULTI", err)
 }
 
-// trySubscribing subscribes to a channel as a listener does.
-func (r *Redis) trySubscribing(ctx context.Context) error {
-	sub := r.commands.Subscribe(ctx, r.channelName(NodeChannel("probe")))
+// trySubscribing subscribes to a channel and ends that, as a listener does.
+func (r *Redis) trySubscribing(ctx context.Context, client *redis.Client, channel string) error {
+	sub := client.Subscribe(ctx)
 	defer sub.Close()
-	if _, err := sub.ReceiveTimeout(ctx, replyTimeout); err != nil {
-		return fmt.Errorf("SUBSCRIBE: %w", explainRefusal(err))
+	subscribe, unsubscribe, prefix := sub.Subscribe, sub.Unsubscribe, ""
+	if r.cluster != nil {
+		subscribe, unsubscribe, prefix = sub.SSubscribe, sub.SUnsubscribe, "S"
+	}
+
+	for _, step := range []struct {
+		word string
+		send func(context.Context, ...string) error
+	}{{"SUBSCRIBE", subscribe}, {"UNSUBSCRIBE", unsubscribe}} {
+		err := step.send(ctx, channel)
+		if err == nil {
+			_, err = sub.ReceiveTimeout(ctx, replyTimeout)
+		}
+		if err != nil {
+			return r.explainDenied(prefix+step.word, err)
+		}
 	}
 	return nil
 }
 
 // warnOfEviction logs if Redis may delete queued jobs when its memory is full.
 // That loses none for good, because they are queued again from the database.
-func (r *Redis) warnOfEviction(ctx context.Context) {
+func (r *Redis) warnOfEviction(ctx context.Context, client *redis.Client) {
 	// Some servers and users are not given the answer.
-	info, _ := r.commands.Info(ctx, "memory").Result()
+	info, _ := client.Info(ctx, "memory").Result()
 	_, policy, _ := strings.Cut(info, "\r\nmaxmemory_policy:")
 	policy, _, _ = strings.Cut(policy, "\r\n")
 	if strings.HasPrefix(policy, "allkeys-") && !strings.Contains(info, "\r\nmaxmemory:0\r\n") {

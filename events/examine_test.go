@@ -216,8 +216,8 @@ func TestAnAddressThatLeadsElsewhereIsNamed(t *testing.T) {
 	troubles := map[string]string{
 		sentinel.URL: "this is a Sentinel",
 		strings.TrimSuffix(sentinel.URL, "0") + "1": "this is a Sentinel",
-		cluster.URL: "belongs to a Redis Cluster",
-		strings.TrimSuffix(cluster.URL, "0") + "1":                                       "belongs to a Redis Cluster",
+		cluster.URL: "none of the cluster's slots is served",
+		strings.TrimSuffix(cluster.URL, "0") + "1":                                       "has only the database 0",
 		strings.TrimSuffix(server.URL, "0") + "99":                                       "no database of the number",
 		"redis://" + website.Listener.Addr().String():                                    "is not a Redis",
 		"redis://" + answering(t, "SSH-2.0-OpenSSH_9.2\r\n"):                             "is not a Redis",

@@ -71,9 +71,9 @@ type Listener struct {
 	waiting  []Channel        // channels that need a connection
 	retrying []Channel        // so too, from retryAt on
 	retryAt  time.Time
-	owners   map[string]string // in a cluster: the server of each hash tag in use
-	late     int               // subscriptions that are late
-	refusal  error             // what a server last answered to a subscription
+	owners   map[string]owner // in a cluster: of each hash tag in use
+	late     int              // subscriptions that are late
+	refusal  error            // what a server last answered to a subscription
 }
 
 // subscription is a channel that is followed.
@@ -87,7 +87,7 @@ type subscription struct {
 func (r *Redis) NewListener(cfg ListenerConfig) *Listener {
 	l := &Listener{redis: r, cfg: cfg, queue: newQueue(listenerBacklog, cfg.Newest), reassign: make(chan struct{}, 1),
 		heard: r.metrics.received.WithLabelValues(cfg.Name), heardBytes: r.metrics.receivedBytes.WithLabelValues(cfg.Name),
-		followed: map[Channel]*subscription{}, links: map[string]*link{}, owners: map[string]string{}}
+		followed: map[Channel]*subscription{}, links: map[string]*link{}, owners: map[string]owner{}}
 	if cfg.Newest == nil {
 		l.Follow(NodeChannel(cfg.Node))
 	}
@@ -159,7 +159,7 @@ func (l *Listener) keepSubscribed(ctx context.Context) {
 	var links sync.WaitGroup
 	defer links.Wait()
 	for checked := time.Now(); ctx.Err() == nil; {
-		if l.redis.inCluster() && time.Since(checked) >= echoInterval {
+		if l.redis.cluster != nil && time.Since(checked) >= echoInterval {
 			l.moveChannels(ctx)
 			checked = time.Now()
 		}

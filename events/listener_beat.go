@@ -94,6 +94,12 @@ func (r *Redis) publishEchoes(ctx context.Context) {
 	known := r.sessions.generation.Load()
 	for wait := echoInterval; sleep.For(ctx, wait); {
 		wait = echoInterval
+		var publishing sync.WaitGroup
+		if r.cluster != nil {
+			// A replica of a cluster refuses the echo. A server that does not
+			// answer must not delay the echoes of the others.
+			publishing.Go(func() { r.publishEcho(ctx) })
+		}
 		if err := r.CheckWritable(ctx); err != nil {
 			wait = retryInterval
 		} else if r.sessions.demoted.CompareAndSwap(true, false) {
@@ -107,7 +113,10 @@ func (r *Redis) publishEchoes(ctx context.Context) {
 				l.expectEcho()
 			}
 		}
-		r.publishEcho(ctx)
+		if r.cluster == nil {
+			r.publishEcho(ctx)
+		}
+		publishing.Wait()
 	}
 }
 
@@ -115,7 +124,7 @@ func (r *Redis) publishEchoes(ctx context.Context) {
 // whose channel has another server now: the others were never with the server
 // that could not serve.
 func (r *Redis) renewSubscriptions() {
-	if r.inCluster() {
+	if r.cluster != nil {
 		r.refreshServers()
 		return
 	}

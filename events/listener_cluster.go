@@ -4,19 +4,18 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"strings"
 
 	"github.com/redis/go-redis/v9"
 )
 
 // splitBySlot returns the channels of each slot.
 func (r *Redis) splitBySlot(channels []Channel) [][]Channel {
-	if !r.inCluster() {
+	if r.cluster == nil {
 		return [][]Channel{channels}
 	}
 	index, slots := map[string]int{}, [][]Channel(nil)
 	for _, c := range channels {
-		tag := r.tagOf(c)
+		tag := channelTag(c)
 		i, ok := index[tag]
 		if !ok {
 			i = len(slots)
@@ -27,11 +26,10 @@ func (r *Redis) splitBySlot(channels []Channel) [][]Channel {
 	return slots
 }
 
-// tagOf returns the beginning of a channel's name up to its hash tag. It is a
-// name of the same slot.
-func (r *Redis) tagOf(c Channel) string {
-	tag, _, _ := strings.Cut(r.channelName(c), "}")
-	return tag + "}"
+// owner is the server of a hash tag, as a channel of that tag has it.
+type owner struct {
+	server string
+	of     Channel
 }
 
 // home is a server and the channels that need a connection to it.
@@ -45,9 +43,9 @@ type home struct {
 // findServers returns the servers of channels.
 func (l *Listener) findServers(ctx context.Context, channels []Channel) (map[string]*home, error) {
 	found := map[string]*home{}
-	owners := map[string]string{}
+	owners := map[string]owner{}
 	for _, c := range channels {
-		server, client, err := l.redis.serverOf(ctx, l.redis.channelName(c))
+		server, client, err := l.redis.serverOf(ctx, c)
 		if err != nil {
 			return nil, err
 		}
@@ -55,8 +53,8 @@ func (l *Listener) findServers(ctx context.Context, channels []Channel) (map[str
 			found[server] = &home{server: server, client: client}
 		}
 		found[server].channels = append(found[server].channels, c)
-		if l.redis.inCluster() {
-			owners[l.redis.tagOf(c)] = server
+		if l.redis.cluster != nil {
+			owners[channelTag(c)] = owner{server, c}
 		}
 	}
 
@@ -89,10 +87,10 @@ func (l *Listener) moveChannels(ctx context.Context) {
 	owners, links := maps.Clone(l.owners), maps.Clone(l.links)
 	l.mu.Unlock()
 
-	moved := map[string]string{}
-	for tag, server := range owners {
-		if now, _, err := l.redis.serverOf(ctx, tag); err == nil && now != server {
-			moved[tag] = now
+	moved := map[string]owner{}
+	for tag, was := range owners {
+		if now, _, err := l.redis.serverOf(ctx, was.of); err == nil && now != was.server {
+			moved[tag] = owner{now, was.of}
 		}
 	}
 	for _, k := range links {
@@ -106,7 +104,7 @@ func (l *Listener) moveChannels(ctx context.Context) {
 	defer l.mu.Unlock()
 	maps.Copy(l.owners, moved)
 	for c, s := range l.followed {
-		if now, ok := moved[l.redis.tagOf(c)]; ok && s.on != nil && s.on.server != now {
+		if now, ok := moved[channelTag(c)]; ok && s.on != nil && s.on.server != now.server {
 			s.on.reviseLocked(c)
 			l.loseLocked(s)
 			l.waiting = append(l.waiting, c)
@@ -121,7 +119,7 @@ func (k *link) keepEcho(ctx context.Context) {
 	was := k.echo
 	k.l.mu.Unlock()
 	if was != "" {
-		if now, _, err := k.l.redis.serverOf(ctx, k.l.redis.channelName(was)); err != nil || now == k.server {
+		if now, _, err := k.l.redis.serverOf(ctx, was); err != nil || now == k.server {
 			return
 		}
 	}
@@ -146,7 +144,7 @@ func (r *Redis) chooseEcho(ctx context.Context, server string) (Channel, error) 
 	const names = 4096
 	for number := range names {
 		c := r.beat.channel(number)
-		found, _, err := r.serverOf(ctx, r.channelName(c))
+		found, _, err := r.serverOf(ctx, c)
 		if err != nil {
 			return "", err
 		}

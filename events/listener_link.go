@@ -123,7 +123,7 @@ func (k *link) send(ctx context.Context, sub *redis.PubSub, c *command) error {
 		names[i] = k.l.redis.channelName(channel)
 	}
 
-	switch sharded := k.l.redis.inCluster(); {
+	switch sharded := k.l.redis.cluster != nil; {
 	case sharded && c.subscribe:
 		return sub.SSubscribe(ctx, names...)
 	case sharded:
@@ -156,7 +156,7 @@ func (k *link) read(ctx context.Context, sub *redis.PubSub) {
 func (k *link) onReply(v any) error {
 	switch v := v.(type) {
 	case *redis.Subscription:
-		return k.onConfirmation(v.Kind, k.l.redis.channelOf(v.Channel))
+		return k.onConfirmation(v.Kind, k.l.redis.channelNamed(v.Channel))
 	case *redis.Message:
 		k.l.heard.Inc()
 		k.l.heardBytes.Add(float64(len(v.Payload)))
@@ -166,7 +166,7 @@ func (k *link) onReply(v any) error {
 			return nil
 		}
 		if m.Topic != topicEcho {
-			m.Channel = k.l.redis.channelOf(v.Channel)
+			m.Channel = k.l.redis.channelNamed(v.Channel)
 			k.l.enqueueMessage(m)
 		}
 	}
@@ -256,7 +256,7 @@ func (k *link) onRefusal(err error) error {
 	k.l.mu.Lock()
 	defer k.l.mu.Unlock()
 	k.l.refusal = err
-	if !k.l.redis.inCluster() || len(k.sent) == 0 || k.sent[0].answered > 0 {
+	if k.l.redis.cluster == nil || len(k.sent) == 0 || k.sent[0].answered > 0 {
 		return err
 	}
 

@@ -82,11 +82,12 @@ func (m *Members) Run(ctx context.Context) error {
 
 // sendHeartbeat writes this node's heartbeat and reads those of all nodes.
 func (m *Members) sendHeartbeat(ctx context.Context) error {
-	clock, err := m.redis.commands.Time(ctx).Result()
+	key := m.redis.membersKey()
+	clock, err := m.redis.clock(ctx, key)
 	if err != nil {
 		return fmt.Errorf("redis clock: %w", err)
 	}
-	now, key := clock.UnixMilli(), m.redis.membersKey()
+	now := clock.UnixMilli()
 
 	// The commands are one transaction. If Redis lost everything between them,
 	// this node would not notice and believe that it is alone.

@@ -13,13 +13,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/url"
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
-	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
 // Timeouts of one round trip. They are short because a node that waits for
@@ -43,6 +41,9 @@ type Redis struct {
 	// blocking is for reads that block, so that they cannot take all
 	// connections.
 	blocking redis.UniversalClient
+	mode     mode
+	cluster  *redis.ClusterClient // commands in a cluster; otherwise nil
+	refresh  func()               // see refreshServers; nil without a cluster
 	sessions *sessions            // of both clients
 	beat     beat                 // of all listeners
 	embedded *miniredis.Miniredis // only when embedded
@@ -65,24 +66,23 @@ func WithRegisterer(reg prometheus.Registerer) Option {
 	return func(_ *Redis, to *prometheus.Registerer) { *to = reg }
 }
 
-// ErrAddress says that the address of a server cannot be read.
-var ErrAddress = errors.New("redis address")
-
-// Open connects to a Redis server. It fails if the server cannot do a node's
-// work; the error says why, and what to do.
-func Open(ctx context.Context, address string, opts ...Option) (*Redis, error) {
-	o, err := redis.ParseURL(address)
+// Open connects to the servers at one of AddressForms. It fails if they cannot
+// do a node's work; the error says why, and what to do.
+func Open(ctx context.Context, at string, opts ...Option) (*Redis, error) {
+	a, err := parseAddress(at)
 	if err != nil {
-		// The whole address may have a password in it.
-		if bad := new(url.Error); errors.As(err, &bad) {
-			err = bad.Err
-		}
-		return nil, fmt.Errorf("%w: %w (want redis://HOST:PORT/DB)", ErrAddress, err)
+		return nil, err
 	}
 
-	r := newRedis(o, opts)
-	if err := r.examine(ctx, *o); err != nil {
-		return nil, errors.Join(fmt.Errorf("redis at %s: %w", o.Addr, err), r.Close())
+	ctx, cancel := context.WithTimeout(ctx, examineTimeout)
+	defer cancel()
+	if a, err = findServers(ctx, a); err != nil {
+		return nil, fmt.Errorf("redis at %v: %w", a, a.explain(err))
+	}
+
+	r := newRedis(a, opts)
+	if err := r.examine(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("redis at %v: %w", a, a.explain(err)), r.Close())
 	}
 	return r, nil
 }
@@ -95,12 +95,12 @@ func OpenEmbedded(opts ...Option) (*Redis, error) {
 	if err := mini.Start(); err != nil {
 		return nil, fmt.Errorf("embedded redis: %w", err)
 	}
-	r := newRedis(&redis.Options{Addr: mini.Addr(), Password: password}, opts)
+	r := newRedis(address{options: redis.Options{Addr: mini.Addr(), Password: password}}, opts)
 	r.embedded, r.password = mini, password
 	return r, nil
 }
 
-func newRedis(o *redis.Options, opts []Option) *Redis {
+func newRedis(a address, opts []Option) *Redis {
 	redirectLibraryLog()
 	r := &Redis{prefix: "ridehail:", log: slog.Default(), sessions: newSessions()}
 	var reg prometheus.Registerer
@@ -108,18 +108,7 @@ func newRedis(o *redis.Options, opts []Option) *Redis {
 		opt(r, &reg)
 	}
 	r.metrics = newMetrics(reg)
-	o.Protocol = 2
-	o.MaxRetries = -1
-	o.ContextTimeoutEnabled = true
-	o.DialTimeout, o.ReadTimeout, o.WriteTimeout = dialTimeout, replyTimeout, replyTimeout
-	o.DialerRetries = 1
-	o.PoolSize, o.PoolTimeout = 16, replyTimeout
-	o.DisableIdentity = true
-	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
-	blocking := *o
-	r.commands, r.blocking = redis.NewClient(o), redis.NewClient(&blocking)
-	r.commands.AddHook(r.sessions)
-	r.blocking.AddHook(r.sessions)
+	r.connect(a)
 	return r
 }
 
@@ -146,12 +135,10 @@ func (r *Redis) EmbeddedURL() string {
 // pipeline included and subscriptions not.
 func (r *Redis) CommandsSent() int64 { return r.sessions.commands.Load() }
 
-func (r *Redis) wakeChannel() string            { return r.prefix + "wake" }
-func (r *Redis) membersKey() string             { return r.prefix + "members" }
-func (r *Redis) streamKey(stream string) string { return r.prefix + stream }
-func (r *Redis) deadKey(stream string) string   { return r.prefix + stream + ":dead" }
+func (r *Redis) wakeChannel() string            { return r.channelName("wake") }
+func (r *Redis) membersKey() string             { return r.oneSlot("members") }
+func (r *Redis) streamKey(stream string) string { return r.oneSlot(stream) }
+func (r *Redis) deadKey(stream string) string   { return r.oneSlot(stream) + ":dead" }
 
 // deadIndexKey is a hash from job to the entry of its dead letter.
-func (r *Redis) deadIndexKey(stream string) string {
-	return r.prefix + stream + ":dead:index"
-}
+func (r *Redis) deadIndexKey(stream string) string { return r.oneSlot(stream) + ":dead:index" }

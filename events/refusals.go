@@ -30,18 +30,23 @@ var refusals = []struct{ prefix, meaning string }{
 	{"ERR AUTH ", "this server does not accept the password in the URL"},
 	{"ERR invalid password", "this server does not accept the password in the URL"},
 	{"NOPERM ", "this server's ACL does not let the user do what a node must; allow it all commands, keys and channels of its prefix"},
-	{"MOVED ", isCluster}, {"ASK ", isCluster}, {"CROSSSLOT ", isCluster}, {"CLUSTERDOWN ", isCluster},
-	{"ERR SELECT is not allowed in cluster mode", isCluster},
+	{"CLUSTERDOWN ", "the cluster is down: slots are served by no master; look at redis-cli --cluster check"},
+	{"MOVED ", isMoving}, {"ASK ", isMoving}, {"TRYAGAIN ", isMoving},
+	{"CROSSSLOT ", "this server is a proxy before a Redis Cluster; give the addresses of its servers: redis+cluster://HOST:PORT,HOST:PORT"},
+	{"ERR SELECT is not allowed in cluster mode", hasNoDatabases},
 	{"ERR DB index", "this server has no database of the number in the URL; most have 0 to 15"},
 	{"ERR max number of clients", "this server takes no more connections; raise its maxclients"},
 	{"ERR unknown command", tooOld}, {"ERR syntax error", tooOld}, {"ERR Unknown subcommand", tooOld},
 }
 
 const (
-	isCluster  = "this server belongs to a Redis Cluster, which ridehail does not use yet; give the address of one without cluster mode"
-	isSentinel = "this is a Sentinel; give the address of the server that it watches"
-	isReplica  = "this server is a replica; give the address of its primary"
-	tooOld     = "this server does not know what a node needs; use Redis 6.2 or later"
+	isMoving       = "the cluster moves slots; try again when it has"
+	hasNoDatabases = "a Redis Cluster has only the database 0; leave the number out of the URL"
+	isNoCluster    = "this server belongs to no Redis Cluster; use redis:// instead of redis+cluster://"
+	isSentinel     = "this is a Sentinel; use redis+sentinel://HOST:PORT/MASTER, or give the address of the server that it watches"
+	isNoSentinel   = "this is no Sentinel; use redis:// instead of redis+sentinel://"
+	isReplica      = "this server is a replica; give the address of its primary"
+	tooOld         = "this server does not know what a node needs; use Redis 6.2 or later"
 )
 
 // explained is an error with its meaning in front.
@@ -84,6 +89,27 @@ func explainRefusal(err error) error {
 		}
 	}
 	return explained{"this server does not do what a node must", err}
+}
+
+// explainDenied puts in front of an error what it means. If the user lacks a
+// right, it names the command and what ACL SETUSER must allow.
+func (r *Redis) explainDenied(command string, err error) error {
+	if err == nil || !strings.Contains(err.Error(), "NOPERM ") { // behind EXECABORT it may be
+		return explainRefusal(err)
+	}
+
+	command = strings.ToUpper(command)
+	_, denied, _ := strings.Cut(err.Error(), "'")
+	denied, _, _ = strings.Cut(denied, "'")
+	allow := "+" + denied
+	switch {
+	case strings.Contains(err.Error(), "key"):
+		allow = "~" + r.prefix + "*"
+	case strings.Contains(err.Error(), "channel"):
+		allow = "&" + r.prefix + "*"
+	}
+	return explained{fmt.Sprintf("%s: this server's ACL does not let the user do what a node must; allow it with ACL SETUSER <user> %s",
+		command, allow), err}
 }
 
 // explainConnection says what an error means that is not an answer of Redis.

@@ -23,13 +23,19 @@ import (
 // A command under way ends on its connection. An idle connection is closed when
 // the pool looks at it before its next use. All methods may be called from many
 // goroutines.
+//
+// In a cluster each server has sessions of its own, so that one that cannot
+// serve costs no connection to the others.
 type sessions struct {
+	all *sessions // those of all servers of a cluster; otherwise nil
+
 	// generation counts the times that the connections were given up.
 	generation atomic.Uint64
 	// demoted is set when a server answered that it is no primary, until the
 	// subscriptions are renewed.
 	demoted atomic.Bool
-	// commands counts the commands that were sent, for CommandsSent.
+	// commands counts the commands that were sent to all servers, for
+	// CommandsSent.
 	commands atomic.Int64
 
 	mu        sync.Mutex    // guards the fields below
@@ -43,6 +49,17 @@ const giveUpInterval = 250 * time.Millisecond
 
 func newSessions() *sessions { return &sessions{renew: make(chan struct{})} }
 
+// ofServer returns the sessions of one server of a cluster.
+func (s *sessions) ofServer() *sessions { return &sessions{all: s} }
+
+// whole returns the sessions of all servers.
+func (s *sessions) whole() *sessions {
+	if s.all == nil {
+		return s
+	}
+	return s.all
+}
+
 // giveUp lets no connection made until now carry another command.
 func (s *sessions) giveUp() {
 	s.mu.Lock()
@@ -50,6 +67,9 @@ func (s *sessions) giveUp() {
 	if now := time.Now(); now.Sub(s.givenUpAt) >= giveUpInterval {
 		s.givenUpAt = now
 		s.generation.Add(1)
+		if s.all != nil {
+			s.all.generation.Add(1)
+		}
 	}
 }
 
@@ -99,7 +119,7 @@ func withoutDialing(ctx context.Context) context.Context {
 // ProcessHook looks at the answer to each command.
 func (s *sessions) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
-		s.commands.Add(1)
+		s.whole().commands.Add(1)
 		err := next(ctx, cmd)
 		s.judge(err)
 		return err
@@ -111,7 +131,7 @@ func (s *sessions) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 // there was one.
 func (s *sessions) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) error {
-		s.commands.Add(int64(len(cmds)))
+		s.whole().commands.Add(int64(len(cmds)))
 		err := next(ctx, cmds)
 		for _, cmd := range cmds {
 			if s.judge(cmd.Err()) || redis.IsExecAbortError(err) && !redis.IsExecAbortError(cmd.Err()) {
@@ -129,7 +149,7 @@ func (s *sessions) judge(err error) bool {
 	case err == nil:
 		return false
 	case hasAnyPrefix(err, "READONLY ", "MASTERDOWN ", "NOREPLICAS ", "UNBLOCKED "):
-		s.demoted.Store(true)
+		s.whole().demoted.Store(true)
 	case hasAnyPrefix(err, "OOM ", "MISCONF ", "LOADING "), errors.Is(err, os.ErrDeadlineExceeded):
 	default:
 		return false

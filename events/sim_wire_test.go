@@ -194,7 +194,7 @@ type machine struct {
 func (w *simWorld) bootMachine(name string) *machine {
 	m := &machine{w: w, name: name, lines: map[*flakyConn]bool{}}
 	m.ctx, m.kill = context.WithCancel(w.ctx)
-	m.r = newRedis(&redis.Options{Dialer: m.dialRedis}, []Option{WithLog(slog.New(slog.DiscardHandler))})
+	m.r = newRedis(address{options: redis.Options{Dialer: m.dialRedis}}, []Option{WithLog(slog.New(slog.DiscardHandler))})
 	w.wg.Go(func() {
 		<-m.ctx.Done()
 		m.work.Wait()

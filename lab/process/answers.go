@@ -9,6 +9,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -114,4 +116,57 @@ func exchangeWith(ctx context.Context, address string, exchange func(net.Conn) e
 		return err
 	}
 	return exchange(conn)
+}
+
+// redisCall sends one command to a Redis, past all proxies, and returns its
+// answer; the members of a list are separated by line breaks.
+func redisCall(ctx context.Context, address string, words ...string) (answer string, err error) {
+	err = exchangeWith(ctx, address, func(conn net.Conn) error {
+		out := fmt.Appendf(nil, "*%d\r\n", len(words))
+		for _, w := range words {
+			out = fmt.Appendf(out, "$%d\r\n%s\r\n", len(w), w)
+		}
+		if _, err := conn.Write(out); err != nil {
+			return err
+		}
+		answer, err = readRedis(bufio.NewReader(conn))
+		return err
+	})
+	if err != nil {
+		return "", fmt.Errorf("%s at %s: %w", strings.Join(words[:min(2, len(words))], " "), address, err)
+	}
+	return answer, nil
+}
+
+// readRedis reads one answer of Redis' protocol.
+func readRedis(in *bufio.Reader) (string, error) {
+	line, err := in.ReadString('\n')
+	if err != nil {
+		return "", err
+	}
+	kind, text := line[0], strings.TrimRight(line[1:], "\r\n")
+	size, _ := strconv.Atoi(text) // only of the two kinds that have one
+
+	switch kind {
+	case '-':
+		return "", errors.New(text)
+	case '$':
+		body := make([]byte, max(size, 0)+2)
+		if size < 0 {
+			return "", nil
+		}
+		_, err := io.ReadFull(in, body)
+		return string(body[:size]), err
+	case '*':
+		var members []string
+		for range size {
+			m, err := readRedis(in)
+			if err != nil {
+				return "", err
+			}
+			members = append(members, m)
+		}
+		return strings.Join(members, "\n"), nil
+	}
+	return text, nil
 }

@@ -84,9 +84,9 @@ func PgBouncer(t testing.TB, postgres *Server, options ...string) *Server {
 // prepare returns a server and its URL.
 type prepare func(ctx context.Context, dir, address string, g *process.Guard) (process.Server, string, error)
 
-// open skips the test where the program is missing, unless
-// RIDEHAIL_TEST_REQUIRE forbids it.
-func open(t testing.TB, missing error, prepare prepare) *Server {
+// newFolder returns a folder for servers, until the test ends. It skips the test
+// where their program is missing, unless RIDEHAIL_TEST_REQUIRE forbids it.
+func newFolder(t testing.TB, missing error) (string, *process.Guard) {
 	t.Helper()
 	if missing != nil && os.Getenv("RIDEHAIL_TEST_REQUIRE") == "1" {
 		t.Fatal(missing)
@@ -109,7 +109,12 @@ func open(t testing.TB, missing error, prepare prepare) *Server {
 			t.Error(err)
 		}
 	})
+	return dir, guard
+}
 
+func open(t testing.TB, missing error, prepare prepare) *Server {
+	t.Helper()
+	dir, guard := newFolder(t, missing)
 	at, err := process.FreeAddresses(1)
 	if err != nil {
 		t.Fatal(err)
@@ -206,4 +211,23 @@ func moduleRoot(t testing.TB) string {
 
 		dir = filepath.Dir(dir)
 	}
+}
+
+// RedisCluster starts a Redis Cluster with so many replicas for each master.
+func RedisCluster(t testing.TB, masters, replicas int, flags ...string) *process.RedisCluster {
+	t.Helper()
+	dir, guard := newFolder(t, process.MissingRedis())
+	ctx, cancel := context.WithTimeout(t.Context(), startWithin)
+	defer cancel()
+
+	c, err := process.StartRedisCluster(ctx, dir, guard, masters, replicas, flags...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return c
 }

@@ -1,0 +1,300 @@
+package events
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"regexp"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/ridehail/ridehail/internal/slowtest"
+	"github.com/ridehail/ridehail/lab/process"
+	"github.com/ridehail/ridehail/lab/process/processtest"
+)
+
+// openCluster opens a cluster through lines that a test can make lossy.
+func openCluster(t testing.TB, c *process.RedisCluster, through *lossyLines, opts ...Option) *Redis {
+	t.Helper()
+	a, err := parseAddress(c.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if through != nil {
+		a.options.Dialer = through.dial
+	}
+	r := newRedis(a, append([]Option{WithLog(slog.New(slog.DiscardHandler))}, opts...))
+	t.Cleanup(func() { _ = r.Close() })
+	if err := r.examine(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// lossyLines are connections that lose the reply to the next XADD, and end,
+// once they are armed.
+type lossyLines struct{ armed atomic.Bool }
+
+func (l *lossyLines) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	conn, err := new(net.Dialer).DialContext(ctx, network, address)
+	return &lossyLine{Conn: conn, of: l}, err
+}
+
+type lossyLine struct {
+	net.Conn
+	of    *lossyLines
+	loses atomic.Bool
+}
+
+func (l *lossyLine) Write(b []byte) (int, error) {
+	l.loses.Store(bytes.Contains(b, []byte("xadd")) && l.of.armed.CompareAndSwap(true, false))
+	return l.Conn.Write(b)
+}
+
+func (l *lossyLine) Read(b []byte) (int, error) {
+	n, err := l.Conn.Read(b)
+	if l.loses.Load() {
+		_ = l.Conn.Close()
+		return 0, io.EOF
+	}
+	return n, err
+}
+
+func TestInAClusterACommandWhoseReplyWasLostIsNotRepeated(t *testing.T) {
+	slowtest.Require(t)
+	lines := new(lossyLines)
+	r := openCluster(t, processtest.RedisCluster(t, 3, 0), lines)
+	key := r.streamKey("settlements")
+	attempts := map[string]func() error{
+		"command": func() error { return r.EnqueueJob(t.Context(), "settlements", "1", nil) },
+		"pipeline": func() error {
+			pipe := r.commands.Pipeline()
+			pipe.XAdd(t.Context(), r.newJobEntry("settlements", "1", nil))
+			_, err := pipe.Exec(t.Context())
+			return err
+		},
+		"transaction": func() error {
+			pipe := r.commands.TxPipeline()
+			pipe.XAdd(t.Context(), r.newJobEntry("settlements", "1", nil))
+			_, err := pipe.Exec(t.Context())
+			return err
+		},
+	}
+
+	for name, attempt := range attempts {
+		for range 5 {
+			before, err := r.CountOutstanding(t.Context(), "settlements")
+			if err != nil {
+				t.Fatal(err)
+			}
+			lines.armed.Store(true)
+			if err := attempt(); err == nil || isRefusal(err) {
+				t.Errorf("%s: the lost reply was not noticed: %v", name, err)
+			}
+			if lines.armed.Swap(false) {
+				t.Fatalf("%s: no reply was lost", name)
+			}
+
+			waitUntil(t, "the cluster's state to be known again", func() bool {
+				return r.commands.XLen(t.Context(), key).Err() == nil
+			})
+			if after := r.commands.XLen(t.Context(), key).Val(); after != before+1 {
+				t.Errorf("%s: %d entries were added, want 1", name, after-before)
+			}
+		}
+	}
+}
+
+// TestACommandIsCarriedOutOnceWhileItsSlotMoves has two masters hand the slot of
+// the jobs to each other.
+func TestACommandIsCarriedOutOnceWhileItsSlotMoves(t *testing.T) {
+	slowtest.Require(t)
+	c := processtest.RedisCluster(t, 2, 0)
+	r := openCluster(t, c, nil)
+	queue := slotQueue(t, r, c)
+
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	var queued atomic.Int64
+	var crowd sync.WaitGroup
+	for hand := range 4 {
+		crowd.Go(func() {
+			for i := 0; ctx.Err() == nil; i++ {
+				id := fmt.Sprint(hand, "-", i)
+				pipe := r.commands.Pipeline()
+				pipe.XAdd(t.Context(), r.newJobEntry(queue, id+"a", nil))
+				r.addPublish(t.Context(), pipe, NodeChannel("x"), Message{})
+				r.addPublish(t.Context(), pipe, Everyone, Message{})
+				pipe.XAdd(t.Context(), r.newJobEntry(queue, id+"b", nil))
+				if _, err := pipe.Exec(t.Context()); err != nil {
+					t.Errorf("pipeline: %v", err)
+				}
+				if err := r.EnqueueJob(t.Context(), queue, id+"c", nil); err != nil {
+					t.Error(err)
+				}
+				if err := r.addDeadLetter(t.Context(), queue, Job{ID: id}, errors.New("declined"), time.Now()); err != nil {
+					t.Errorf("script of two keys: %v", err)
+				}
+				queued.Add(3)
+			}
+		})
+	}
+
+	for turn := range 20 {
+		if err := c.MoveSlots(t.Context(), turn%2, 1-turn%2, 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stop()
+	crowd.Wait()
+	if n := r.commands.XLen(t.Context(), r.streamKey(queue)).Val(); n != queued.Load() || n < 100 {
+		t.Errorf("%d entries of %d jobs", n, queued.Load())
+	}
+	t.Logf("%d jobs were queued", queued.Load())
+}
+
+// slotQueue returns the name of a queue whose slot is the first one of the first
+// master, which is moved first.
+func slotQueue(t *testing.T, r *Redis, c *process.RedisCluster) string {
+	first := redis.NewClient(&redis.Options{Addr: c.Masters()[0]})
+	defer first.Close()
+	for n := 0; ; n++ {
+		name := fmt.Sprint("queue", n)
+		slot, err := first.ClusterKeySlot(t.Context(), r.streamKey(name)).Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if slot == 0 {
+			return name
+		}
+	}
+}
+
+func TestAClusterIsFoundByAnyOfItsSeeds(t *testing.T) {
+	slowtest.Require(t)
+	c := processtest.RedisCluster(t, 3, 1)
+	alone := processtest.Redis(t)
+	seeds := c.Addresses()
+	for address, want := range map[string]string{
+		c.URL(): "",
+		"redis+cluster://127.0.0.1:1," + seeds[5]: "",
+		"redis+cluster://" + seeds[0] + "/0":      "",
+		"redis://" + seeds[0]:                     "",
+		"redis://" + seeds[5] + "/0":              "",
+		"redis://" + seeds[0] + "/1":              "has only the database 0",
+		"redis+cluster://" + seeds[0] + "/1":      "has only the database 0",
+		"redis+cluster://127.0.0.1:1,127.0.0.1:2": "is it running?",
+		"redis+cluster://" + alone.Address:        "belongs to no Redis Cluster",
+		"redis+sentinel://" + seeds[0] + "/main":  "is no Sentinel",
+		"redis+sentinel://" + seeds[0]:            "name of the master",
+		"redis+cluster://,":                       "a host is missing",
+		"redis+cluster://:secret@h:x":             "want redis",
+		"redis+raft://h:1":                        "want redis",
+		"http+cluster://h:1":                      "want redis",
+		"redis+sentinel://h:1/main/x":             "want redis",
+		"redis+cluster://:secret@h:1/?nonsense=1": "want redis",
+	} {
+		got := openError(t, address)
+		if !strings.Contains(got, want) || want == "" && got != "" || strings.Contains(got, "secret") {
+			t.Errorf("%s: %q, want %q", address, got, want)
+		}
+		if _, err := Open(t.Context(), address); strings.HasPrefix(want, "want redis") != errors.Is(err, ErrAddress) &&
+			!strings.Contains(want, "missing") && !strings.Contains(want, "name of") && !strings.Contains(want, "database") {
+			t.Errorf("%s: %v wraps ErrAddress: %t", address, err, errors.Is(err, ErrAddress))
+		}
+	}
+}
+
+func TestAClusterWithoutAMasterForSomeSlotsIsNotReady(t *testing.T) {
+	slowtest.Require(t)
+	c := processtest.RedisCluster(t, 3, 0)
+	running := openCluster(t, c, nil)
+	admin := newAdministrator(t, c.Masters()[1])
+	admin.do("CLUSTER DELSLOTS 6000 6001 7000")
+	for _, address := range c.Addresses() { // or it would hear of an owner again
+		newAdministrator(t, address).do("CONFIG SET cluster-require-full-coverage no")
+	}
+
+	const want = "3 of the cluster's 16384 slots are served by no master (6000-6001, 7000-7000)"
+	waitUntil(t, "the node to notice it", func() bool {
+		err := running.CheckWritable(t.Context())
+		return err != nil && strings.Contains(err.Error(), want)
+	})
+	waitUntil(t, "a start to be refused", func() bool { return strings.Contains(openError(t, c.URL()), want) })
+
+	admin.do("CLUSTER ADDSLOTS 6000 6001 7000")
+	if err := c.AwaitHealthy(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	waitUntil(t, "the node to be ready again", func() bool { return running.CheckWritable(t.Context()) == nil })
+
+	if _, err := c.KillMaster(2); err != nil {
+		t.Fatal(err)
+	}
+	waitUntil(t, "the node to notice that a master is gone", func() bool {
+		err := running.CheckWritable(t.Context())
+		return err != nil && strings.Contains(err.Error(), "5462 of the cluster's 16384 slots are served by no master (10922-16383)")
+	})
+}
+
+// TestTheRightsOfTheDocumentationAreEnough gives a user the rights that
+// docs/security.md names, and takes each one away.
+func TestTheRightsOfTheDocumentationAreEnough(t *testing.T) {
+	slowtest.Require(t)
+	alone, cluster := processtest.Redis(t), processtest.RedisCluster(t, 2, 0)
+	for name, place := range map[string]struct {
+		servers []string
+		url     string
+	}{
+		"ACL SETUSER":              {[]string{alone.Address}, strings.Replace(alone.URL, "redis://", "redis://ridehail:PASSWORD@", 1)},
+		"ACL SETUSER in a cluster": {cluster.Addresses(), strings.Replace(cluster.URL(), "://", "://ridehail:PASSWORD@", 1)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			rights := documentedRights(t, len(place.servers) > 1)
+			set := func(without string) {
+				for _, server := range place.servers {
+					admin := newAdministrator(t, server)
+					admin.do("ACL DELUSER ridehail")
+					admin.do(strings.Replace(rights+" ", " "+without+" ", " ", 1))
+				}
+			}
+
+			set("nothing")
+			if got := openError(t, place.url); got != "" {
+				t.Fatalf("the documented rights are not enough: %s", got)
+			}
+			for _, right := range strings.Fields(rights)[6:] {
+				set(right)
+				if got := openError(t, place.url); !strings.Contains(got, "ACL does not let") || !strings.Contains(got, right+" ") {
+					t.Errorf("without %s a start says %q", right, got)
+				}
+			}
+		})
+	}
+}
+
+// documentedRights returns the command of docs/security.md.
+func documentedRights(t *testing.T, cluster bool) string {
+	page, err := os.ReadFile("../docs/security.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := regexp.MustCompile(`ACL SETUSER ridehail .*`).FindAllString(string(page), -1)
+	if len(found) != 2 {
+		t.Fatalf("docs/security.md names rights %d times", len(found))
+	}
+	if cluster {
+		return found[1]
+	}
+	return found[0]
+}
