@@ -8,9 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"os"
-	"regexp"
-	"strings"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -18,13 +16,25 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/ridehail/ridehail/internal/sleep"
 	"github.com/ridehail/ridehail/internal/slowtest"
 	"github.com/ridehail/ridehail/lab/process"
 	"github.com/ridehail/ridehail/lab/process/processtest"
 )
 
+// openExamined is Open of an address that only a test can have.
+func openExamined(t testing.TB, a address, opts ...Option) *Redis {
+	t.Helper()
+	r := newRedis(a, opts)
+	t.Cleanup(func() { _ = r.Close() })
+	if err := r.examine(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
 // openCluster opens a cluster through lines that a test can make lossy.
-func openCluster(t testing.TB, c *process.RedisCluster, through *lossyLines, opts ...Option) *Redis {
+func openCluster(t testing.TB, c *process.RedisCluster, through *lossyLines) *Redis {
 	t.Helper()
 	a, err := parseAddress(c.URL())
 	if err != nil {
@@ -33,12 +43,7 @@ func openCluster(t testing.TB, c *process.RedisCluster, through *lossyLines, opt
 	if through != nil {
 		a.options.Dialer = through.dial
 	}
-	r := newRedis(a, append([]Option{WithLog(slog.New(slog.DiscardHandler))}, opts...))
-	t.Cleanup(func() { _ = r.Close() })
-	if err := r.examine(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	return r
+	return openExamined(t, a, WithLog(slog.New(slog.DiscardHandler)))
 }
 
 // lossyLines are connections that lose the reply to the next XADD, and end,
@@ -145,7 +150,13 @@ func TestACommandIsCarriedOutOnceWhileItsSlotMoves(t *testing.T) {
 				if err := r.addDeadLetter(t.Context(), queue, Job{ID: id}, errors.New("declined"), time.Now()); err != nil {
 					t.Errorf("script of two keys: %v", err)
 				}
-				queued.Add(3)
+				tx := r.commands.TxPipeline()
+				tx.XAdd(t.Context(), r.newJobEntry(queue, id+"d", nil))
+				tx.HDel(t.Context(), r.deadIndexKey(queue), "none")
+				if _, err := tx.Exec(t.Context()); err != nil {
+					t.Errorf("transaction: %v", err)
+				}
+				queued.Add(4)
 			}
 		})
 	}
@@ -161,6 +172,55 @@ func TestACommandIsCarriedOutOnceWhileItsSlotMoves(t *testing.T) {
 		t.Errorf("%d entries of %d jobs", n, queued.Load())
 	}
 	t.Logf("%d jobs were queued", queued.Load())
+}
+
+func TestEveryJobIsDoneWhileTheSlotOfItsQueueMoves(t *testing.T) {
+	slowtest.Require(t)
+	c := processtest.RedisCluster(t, 2, 0)
+	r := openCluster(t, c, nil)
+	queue := slotQueue(t, r, c)
+	var mu sync.Mutex // guards done
+	done, lost := map[string]int{}, make(chan struct{}, 10)
+	for _, name := range []string{"a", "b"} {
+		worker := &Worker{Redis: r, Stream: queue, Consumer: name, OnQueueLost: func() { lost <- struct{}{} },
+			Handle: func(_ context.Context, id string, _ []byte) error {
+				mu.Lock()
+				defer mu.Unlock()
+				done[id]++
+				return nil
+			}}
+		startWork(t, worker.Run)
+	}
+	receiveFrom(t, "the queue to be made", lost)
+
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	queued := 0
+	var crowd sync.WaitGroup
+	crowd.Go(func() {
+		for ; sleep.For(ctx, time.Millisecond); queued++ {
+			if err := r.EnqueueJob(t.Context(), queue, fmt.Sprint(queued), nil); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	for turn := range 20 {
+		if err := c.MoveSlots(t.Context(), turn%2, 1-turn%2, 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stop()
+	crowd.Wait()
+
+	waitUntil(t, "all jobs to be done", func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return len(done) == queued
+	})
+	if len(lost) > 0 {
+		t.Errorf("the queue was taken for lost %d times", len(lost))
+	}
+	t.Logf("%d jobs were done", queued)
 }
 
 // slotQueue returns the name of a queue whose slot is the first one of the first
@@ -180,121 +240,113 @@ func slotQueue(t *testing.T, r *Redis, c *process.RedisCluster) string {
 	}
 }
 
-func TestAClusterIsFoundByAnyOfItsSeeds(t *testing.T) {
+// TestWhenAMasterFailsJobsAndHeartbeatsGoOnWithinThreeSeconds fails the master
+// of the jobs and that of the members, and measures
+// from when the cluster itself has failed over.
+func TestWhenAMasterFailsJobsAndHeartbeatsGoOnWithinThreeSeconds(t *testing.T) {
 	slowtest.Require(t)
 	c := processtest.RedisCluster(t, 3, 1)
-	alone := processtest.Redis(t)
-	seeds := c.Addresses()
-	for address, want := range map[string]string{
-		c.URL(): "",
-		"redis+cluster://127.0.0.1:1," + seeds[5]: "",
-		"redis+cluster://" + seeds[0] + "/0":      "",
-		"redis://" + seeds[0]:                     "",
-		"redis://" + seeds[5] + "/0":              "",
-		"redis://" + seeds[0] + "/1":              "has only the database 0",
-		"redis+cluster://" + seeds[0] + "/1":      "has only the database 0",
-		"redis+cluster://127.0.0.1:1,127.0.0.1:2": "is it running?",
-		"redis+cluster://" + alone.Address:        "belongs to no Redis Cluster",
-		"redis+sentinel://" + seeds[0] + "/main":  "is no Sentinel",
-		"redis+sentinel://" + seeds[0]:            "name of the master",
-		"redis+cluster://,":                       "a host is missing",
-		"redis+cluster://:secret@h:x":             "want redis",
-		"redis+raft://h:1":                        "want redis",
-		"http+cluster://h:1":                      "want redis",
-		"redis+sentinel://h:1/main/x":             "want redis",
-		"redis+cluster://:secret@h:1/?nonsense=1": "want redis",
-	} {
-		got := openError(t, address)
-		if !strings.Contains(got, want) || want == "" && got != "" || strings.Contains(got, "secret") {
-			t.Errorf("%s: %q, want %q", address, got, want)
-		}
-		if _, err := Open(t.Context(), address); strings.HasPrefix(want, "want redis") != errors.Is(err, ErrAddress) &&
-			!strings.Contains(want, "missing") && !strings.Contains(want, "name of") && !strings.Contains(want, "database") {
-			t.Errorf("%s: %v wraps ErrAddress: %t", address, err, errors.Is(err, ErrAddress))
-		}
-	}
-}
-
-func TestAClusterWithoutAMasterForSomeSlotsIsNotReady(t *testing.T) {
-	slowtest.Require(t)
-	c := processtest.RedisCluster(t, 3, 0)
-	running := openCluster(t, c, nil)
-	admin := newAdministrator(t, c.Masters()[1])
-	admin.do("CLUSTER DELSLOTS 6000 6001 7000")
-	for _, address := range c.Addresses() { // or it would hear of an owner again
-		newAdministrator(t, address).do("CONFIG SET cluster-require-full-coverage no")
+	r := openCluster(t, c, nil)
+	done := make(chan string, 10000)
+	worker := &Worker{Redis: r, Stream: "settlements", Consumer: "a",
+		Handle: func(_ context.Context, id string, _ []byte) error { done <- id; return nil }}
+	startWork(t, worker.Run)
+	members := NewMembers(r, "a", time.Second)
+	startWork(t, members.Run)
+	works := map[string]func() error{
+		"jobs":       func() error { return r.EnqueueJob(t.Context(), "settlements", "1", nil) },
+		"heartbeats": func() error { return members.sendHeartbeat(t.Context()) },
+		"pipelines": func() error {
+			pipe := r.commands.Pipeline()
+			for n := range 20 {
+				r.addPublish(t.Context(), pipe, NodeChannel(fmt.Sprint(n)), Message{})
+			}
+			_, err := pipe.Exec(t.Context())
+			return err
+		},
+		"readiness": func() error { return r.CheckWritable(t.Context()) },
 	}
 
-	const want = "3 of the cluster's 16384 slots are served by no master (6000-6001, 7000-7000)"
-	waitUntil(t, "the node to notice it", func() bool {
-		err := running.CheckWritable(t.Context())
-		return err != nil && strings.Contains(err.Error(), want)
-	})
-	waitUntil(t, "a start to be refused", func() bool { return strings.Contains(openError(t, c.URL()), want) })
+	for _, way := range []string{"killed", "hung"} {
+		for _, key := range []string{r.streamKey("settlements"), r.membersKey()} {
+			master, err := r.cluster.MasterForKey(t.Context(), key)
+			if err != nil {
+				t.Fatal(err)
+			}
+			i := slices.Index(c.Masters(), master.Options().Addr)
+			fail, repair := c.KillMaster, func(at string) { _ = c.Revive(t.Context(), at) }
+			if way == "hung" {
+				fail, repair = c.PauseMaster, c.Resume
+			}
 
-	admin.do("CLUSTER ADDSLOTS 6000 6001 7000")
-	if err := c.AwaitHealthy(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	waitUntil(t, "the node to be ready again", func() bool { return running.CheckWritable(t.Context()) == nil })
-
-	if _, err := c.KillMaster(2); err != nil {
-		t.Fatal(err)
-	}
-	waitUntil(t, "the node to notice that a master is gone", func() bool {
-		err := running.CheckWritable(t.Context())
-		return err != nil && strings.Contains(err.Error(), "5462 of the cluster's 16384 slots are served by no master (10922-16383)")
-	})
-}
-
-// TestTheRightsOfTheDocumentationAreEnough gives a user the rights that
-// docs/security.md names, and takes each one away.
-func TestTheRightsOfTheDocumentationAreEnough(t *testing.T) {
-	slowtest.Require(t)
-	alone, cluster := processtest.Redis(t), processtest.RedisCluster(t, 2, 0)
-	for name, place := range map[string]struct {
-		servers []string
-		url     string
-	}{
-		"ACL SETUSER":              {[]string{alone.Address}, strings.Replace(alone.URL, "redis://", "redis://ridehail:PASSWORD@", 1)},
-		"ACL SETUSER in a cluster": {cluster.Addresses(), strings.Replace(cluster.URL(), "://", "://ridehail:PASSWORD@", 1)},
-	} {
-		t.Run(name, func(t *testing.T) {
-			rights := documentedRights(t, len(place.servers) > 1)
-			set := func(without string) {
-				for _, server := range place.servers {
-					admin := newAdministrator(t, server)
-					admin.do("ACL DELUSER ridehail")
-					admin.do(strings.Replace(rights+" ", " "+without+" ", " ", 1))
+			began := time.Now()
+			former, err := fail(i)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var failedOver time.Time
+			var team sync.WaitGroup
+			team.Go(func() {
+				if err := c.AwaitFailover(t.Context(), former); err != nil {
+					t.Error(err)
 				}
+				failedOver = time.Now()
+			})
+			for what, work := range works {
+				team.Go(func() {
+					// What still works does so because it is not of this master.
+					waitUntil(t, "the cluster to notice", func() bool { return work() != nil || time.Since(began) > time.Second })
+					waitUntil(t, what+" to go on", func() bool { return work() == nil })
+					t.Logf("%s, %s: %s after %v", way, key, what, time.Since(began))
+				})
+			}
+			team.Wait()
+			if err := r.EnqueueJob(t.Context(), "settlements", former, nil); err != nil {
+				t.Error(err)
+			}
+			for receiveFrom(t, "the job to be done", done) != former {
+			}
+			late := time.Since(failedOver)
+			t.Logf("%s, %s: all goes on after %v, which is %v after the cluster failed over", way, key, time.Since(began), late)
+			if late > 3*time.Second {
+				t.Errorf("%s: that is too late", way)
 			}
 
-			set("nothing")
-			if got := openError(t, place.url); got != "" {
-				t.Fatalf("the documented rights are not enough: %s", got)
+			repair(former)
+			if err := c.AwaitHealthy(t.Context()); err != nil {
+				t.Fatal(err)
 			}
-			for _, right := range strings.Fields(rights)[6:] {
-				set(right)
-				if got := openError(t, place.url); !strings.Contains(got, "ACL does not let") || !strings.Contains(got, right+" ") {
-					t.Errorf("without %s a start says %q", right, got)
-				}
-			}
-		})
+			waitUntil(t, "the node to be ready", func() bool { return r.CheckWritable(t.Context()) == nil })
+		}
 	}
 }
 
-// documentedRights returns the command of docs/security.md.
-func documentedRights(t *testing.T, cluster bool) string {
-	page, err := os.ReadFile("../docs/security.md")
-	if err != nil {
-		t.Fatal(err)
+func TestAChannelOfAClusterIsServedWhereServerOfSays(t *testing.T) {
+	slowtest.Require(t)
+	r := newClusterRig(t)
+	servers, slots := map[string]bool{}, map[string]bool{}
+	for n := range 40 {
+		c := NodeChannel(fmt.Sprint(n))
+		key, client, err := r.serverOf(t.Context(), c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		servers[key], slots[channelTag(c)] = true, true
+
+		sub := client.SSubscribe(t.Context(), r.channelName(c))
+		if _, err := sub.ReceiveTimeout(t.Context(), waitLimit); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Publish(t.Context(), c, Message{Topic: "t"}); err != nil {
+			t.Fatal(err)
+		}
+		m, err := sub.ReceiveMessage(t.Context())
+		if err != nil || r.channelNamed(m.Channel) != c {
+			t.Errorf("on %s came %v, %v", c, m, err)
+		}
+		_ = sub.Close()
 	}
-	found := regexp.MustCompile(`ACL SETUSER ridehail .*`).FindAllString(string(page), -1)
-	if len(found) != 2 {
-		t.Fatalf("docs/security.md names rights %d times", len(found))
+	if len(servers) != 3 || len(slots) < 20 {
+		t.Errorf("40 channels are on %d servers and in %d slots", len(servers), len(slots))
 	}
-	if cluster {
-		return found[1]
-	}
-	return found[0]
 }

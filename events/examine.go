@@ -51,12 +51,13 @@ func askKind(ctx context.Context, a address, host string) (mode, error) {
 
 	told, err := readHello(client.Do(ctx, "HELLO", "2"))
 	switch {
+	case a.mode == modeSentinel && hasAnyPrefix(err, "NOAUTH ", "WRONGPASS "):
+		return a.mode, explained{wantsSentinelPassword, err}
+	case a.mode == modeSentinel && told != "sentinel" && (err == nil || errors.Is(err, errUnfit)):
+		return a.mode, explained{isNoSentinel, errUnfit}
 	case err != nil:
 		return a.mode, err
 	case a.mode == modeSentinel:
-		if told != "sentinel" {
-			return a.mode, explained{isNoSentinel, errUnfit}
-		}
 		return a.mode, askMaster(ctx, client, a.master)
 	case told == "sentinel":
 		return a.mode, explained{isSentinel, errUnfit}

@@ -38,7 +38,7 @@ func (r *rig) listPending(t *testing.T) []redis.XPendingExt {
 }
 
 func TestAWorkerThatWasStoppedDoesNotTakeItsJobBackFromTheHeir(t *testing.T) {
-	runOnBoth(t, func(t *testing.T, r *rig) {
+	runOnAll(t, func(t *testing.T, r *rig) {
 		key := r.streamKey("settlements")
 		before := r.deliverTo(t, "stopped", "1", "2")
 		if j, err := r.claimEntry(t.Context(), key, "heir", before[0], 0); err != nil || j == nil || j.ID != "1" || j.Attempt != 2 ||
@@ -66,7 +66,7 @@ func TestAWorkerThatWasStoppedDoesNotTakeItsJobBackFromTheHeir(t *testing.T) {
 }
 
 func TestOfTwoWhoSawAJobRestOneGetsIt(t *testing.T) {
-	runOnBoth(t, func(t *testing.T, r *rig) {
+	runOnAll(t, func(t *testing.T, r *rig) {
 		seen := r.deliverTo(t, "dead", "1")
 		waitUntil(t, "the job to rest", func() bool { return r.listPending(t)[0].Idle >= testHeartbeat })
 
@@ -88,7 +88,7 @@ func TestOfTwoWhoSawAJobRestOneGetsIt(t *testing.T) {
 }
 
 func TestAJobThatFailsAgainAndAgainLeavesOneLetter(t *testing.T) {
-	runOnBoth(t, func(t *testing.T, r *rig) {
+	runOnAll(t, func(t *testing.T, r *rig) {
 		dead := make(chan Job, 10)
 		w := &Worker{Redis: r.Redis, Stream: "settlements", Consumer: "a", OnDeadLetter: func(j Job, _ error) { dead <- j },
 			Handle: func(context.Context, string, []byte) error { return permanentError{errors.New("declined")} }}
@@ -156,7 +156,7 @@ func (h *losesAnswer) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 }
 
 func TestJobsAreQueuedAgainAlthoughTheAnswerThatTheQueueIsNewWasLost(t *testing.T) {
-	runOnBoth(t, func(t *testing.T, r *rig) {
+	runOnAll(t, func(t *testing.T, r *rig) {
 		h := new(losesAnswer)
 		r.commands.AddHook(h)
 		lost := make(chan struct{}, 10)

@@ -10,7 +10,7 @@ import (
 )
 
 func TestNodesSeeEachOtherComeAndGo(t *testing.T) {
-	runOnBoth(t, func(t *testing.T, r *rig) {
+	runOnAll(t, func(t *testing.T, r *rig) {
 		const ttl = 400 * time.Millisecond
 		a, b := NewMembers(r.Redis, "a", ttl), NewMembers(r.openNode(t), "b", ttl)
 		if !a.OwnsRegion("anything") || !b.OwnsRegion("anything") {

@@ -69,6 +69,7 @@ func WithRegisterer(reg prometheus.Registerer) Option {
 // Open connects to the servers at one of AddressForms. It fails if they cannot
 // do a node's work; the error says why, and what to do.
 func Open(ctx context.Context, at string, opts ...Option) (*Redis, error) {
+	redirectLibraryLog()
 	a, err := parseAddress(at)
 	if err != nil {
 		return nil, err

@@ -40,13 +40,14 @@ var refusals = []struct{ prefix, meaning string }{
 }
 
 const (
-	isMoving       = "the cluster moves slots; try again when it has"
-	hasNoDatabases = "a Redis Cluster has only the database 0; leave the number out of the URL"
-	isNoCluster    = "this server belongs to no Redis Cluster; use redis:// instead of redis+cluster://"
-	isSentinel     = "this is a Sentinel; use redis+sentinel://HOST:PORT/MASTER, or give the address of the server that it watches"
-	isNoSentinel   = "this is no Sentinel; use redis:// instead of redis+sentinel://"
-	isReplica      = "this server is a replica; give the address of its primary"
-	tooOld         = "this server does not know what a node needs; use Redis 6.2 or later"
+	isMoving              = "the cluster moves slots; try again when it has"
+	hasNoDatabases        = "a Redis Cluster has only the database 0; leave the number out of the URL"
+	isNoCluster           = "this server belongs to no Redis Cluster; use redis:// instead of redis+cluster://"
+	isSentinel            = "this is a Sentinel; use redis+sentinel://HOST:PORT/MASTER, or give the address of the server that it watches"
+	isNoSentinel          = "this is no Sentinel; use redis:// instead of redis+sentinel://"
+	wantsSentinelPassword = "the Sentinel does not accept the user or the password for itself: redis+sentinel://...?sentinel_user=USER&sentinel_password=PASSWORD"
+	isReplica             = "this server is a replica; give the address of its primary"
+	tooOld                = "this server does not know what a node needs; use Redis 6.2 or later"
 )
 
 // explained is an error with its meaning in front.

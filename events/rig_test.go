@@ -19,16 +19,17 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(clusterEnder{m}) }
 
 const waitLimit = 15 * time.Second
 
-// rig is a Redis, embedded or real, behind a proxy whose connections a test can
+// rig is a Redis, embedded, real or a cluster, behind a proxy whose connections a test can
 // cut.
 type rig struct {
 	proxy  *testProxy
 	prefix string
 	url    string
+	seeds  *address // of a cluster; otherwise nil
 	*Redis
 }
 
@@ -67,7 +68,11 @@ func newRig(t testing.TB, url string) *rig {
 // openNode returns another node's client of the same server.
 func (r *rig) openNode(t testing.TB) *Redis {
 	t.Helper()
-	n, err := Open(t.Context(), r.url, WithPrefix(r.prefix), WithLog(slog.New(slog.DiscardHandler)))
+	opts := []Option{WithPrefix(r.prefix), WithLog(slog.New(slog.DiscardHandler))}
+	if r.seeds != nil {
+		return openExamined(t, *r.seeds, opts...)
+	}
+	n, err := Open(t.Context(), r.url, opts...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,6 +82,10 @@ func (r *rig) openNode(t testing.TB) *Redis {
 
 // deleteKeys deletes all keys of this test, as FLUSHALL would.
 func (r *rig) deleteKeys(t testing.TB) {
+	if r.cluster != nil {
+		r.deleteClusterKeys(t)
+		return
+	}
 	keys, err := r.commands.Keys(context.Background(), r.prefix+"*").Result()
 	if err != nil {
 		t.Fatal(err)
@@ -136,6 +145,9 @@ type testProxy struct {
 	to    string
 	conns map[net.Conn]*atomic.Bool // true: what is written to it gets lost
 	down  bool
+	// others are those before the servers of a cluster. What is done to this one
+	// is done to them.
+	others map[string]*testProxy
 }
 
 func newTestProxy(t testing.TB, to string) *testProxy {
@@ -206,6 +218,9 @@ func (c *testProxy) muteAll() {
 	for _, shut := range c.conns {
 		shut.Store(true)
 	}
+	for _, o := range c.others {
+		o.muteAll()
+	}
 }
 
 func (c *testProxy) trackConns(near, far net.Conn, silent *atomic.Bool) bool {
@@ -228,6 +243,9 @@ func (c *testProxy) cutAll() {
 		_ = conn.Close()
 	}
 	clear(c.conns)
+	for _, o := range c.others {
+		o.cutAll()
+	}
 }
 
 func (c *testProxy) takeDown() { c.setDown(true); c.cutAll() }
@@ -237,4 +255,7 @@ func (c *testProxy) setDown(down bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.down = down
+	for _, o := range c.others {
+		o.setDown(down)
+	}
 }

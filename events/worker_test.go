@@ -32,7 +32,7 @@ func (r *rig) enqueueJobs(t *testing.T, ids ...string) {
 }
 
 func TestJobsQueuedBeforeTheFirstWorkerAreDoneAndForgotten(t *testing.T) {
-	runOnBoth(t, func(t *testing.T, r *rig) {
+	runOnAll(t, func(t *testing.T, r *rig) {
 		r.enqueueJobs(t, "1", "2", "3")
 		done := make(chan string, 10)
 		w := &Worker{Redis: r.Redis, Stream: "settlements", Consumer: "a", Concurrency: 1,
@@ -53,7 +53,7 @@ func TestJobsQueuedBeforeTheFirstWorkerAreDoneAndForgotten(t *testing.T) {
 }
 
 func TestAnotherWorkerTakesOverFromOneThatDied(t *testing.T) {
-	runOnBoth(t, func(t *testing.T, r *rig) {
+	runOnAll(t, func(t *testing.T, r *rig) {
 		started, done := make(chan string, 1), make(chan string, 10)
 		dying := &Worker{Redis: r.Redis, Stream: "settlements", Consumer: "dying", Heartbeat: testHeartbeat,
 			Handle: func(ctx context.Context, id string, _ []byte) error { started <- id; <-ctx.Done(); return ctx.Err() }}
@@ -71,7 +71,7 @@ func TestAnotherWorkerTakesOverFromOneThatDied(t *testing.T) {
 }
 
 func TestAWorkerThatRestartsFinishesItsOwnJobsAtOnce(t *testing.T) {
-	runOnBoth(t, func(t *testing.T, r *rig) {
+	runOnAll(t, func(t *testing.T, r *rig) {
 		started, done := make(chan string, 1), make(chan string, 10)
 		w := &Worker{Redis: r.Redis, Stream: "settlements", Consumer: "a", Heartbeat: time.Hour,
 			Handle: func(ctx context.Context, id string, _ []byte) error { started <- id; <-ctx.Done(); return ctx.Err() }}
@@ -88,7 +88,7 @@ func TestAWorkerThatRestartsFinishesItsOwnJobsAtOnce(t *testing.T) {
 }
 
 func TestALongJobIsNotTakenFromAWorkerThatLives(t *testing.T) {
-	runOnBoth(t, func(t *testing.T, r *rig) {
+	runOnAll(t, func(t *testing.T, r *rig) {
 		var runs atomic.Int32
 		begun, finish := make(chan struct{}, 9), make(chan struct{})
 		slow := func(ctx context.Context, id string, _ []byte) error {
@@ -136,7 +136,7 @@ type permanentError struct{ error }
 func (permanentError) Permanent() bool { return true }
 
 func TestPoisonBecomesADeadLetterAndTheOthersGoOn(t *testing.T) {
-	runOnBoth(t, func(t *testing.T, r *rig) {
+	runOnAll(t, func(t *testing.T, r *rig) {
 		var panics, sound atomic.Int32
 		var cured atomic.Bool
 		dead := make(chan Job, 10)
@@ -182,7 +182,7 @@ func TestPoisonBecomesADeadLetterAndTheOthersGoOn(t *testing.T) {
 }
 
 func TestAWorkerHealsAfterRedisForgotEverything(t *testing.T) {
-	runOnBoth(t, func(t *testing.T, r *rig) {
+	runOnAll(t, func(t *testing.T, r *rig) {
 		done, lost := make(chan string, 10), make(chan struct{}, 10)
 		w := &Worker{Redis: r.Redis, Stream: "settlements", Consumer: "a", Heartbeat: testHeartbeat,
 			Handle:      func(_ context.Context, id string, _ []byte) error { done <- id; return nil },
@@ -231,7 +231,7 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 }
 
 func TestADeletedQueueHoldsNeitherJobsNorLetters(t *testing.T) {
-	runOnBoth(t, func(t *testing.T, r *rig) {
+	runOnAll(t, func(t *testing.T, r *rig) {
 		before := r.CommandsSent()
 		for _, id := range []string{"1", "2"} {
 			if err := r.EnqueueJob(t.Context(), "jobs", id, nil); err != nil {
