@@ -190,7 +190,7 @@ func TestFollowingAndUnfollowingQuicklyEndsRight(t *testing.T) {
 // Redis is mostly told nothing of a channel that is unfollowed and followed again
 // at once. The caller of Follow is told all the same.
 func TestWhatIsFollowedAgainAtOnceIsToldAgain(t *testing.T) {
-	runOnBoth(t, func(t *testing.T, r *rig) {
+	runOnAll(t, func(t *testing.T, r *rig) {
 		l, e := startRoad(t, r.Redis, "a")
 		for i := range 200 {
 			l.Follow("user:rider:ada")

@@ -37,14 +37,16 @@ func newRegionListener(r *Redis, node string, h Handler, regions ...location.Reg
 func startListening(t testing.TB, r *Redis, node string, regions ...location.Region) recorder {
 	e := newRecorder()
 	startWork(t, newRegionListener(r, node, e, regions...).Run)
-	if h := receiveFrom(t, "subscription", e.heard); h.gap != GapSubscribed {
-		t.Fatalf("first heard %+v", h)
+	channels := []Channel{NodeChannel(node)}
+	for _, region := range regions {
+		channels = append(channels, OldRegionChannel(region))
 	}
+	awaitGap(t, e, GapSubscribed, channels...)
 	return e
 }
 
 func TestANodeHearsItsRegionsAndWhatIsAddressedToIt(t *testing.T) {
-	runOnBoth(t, func(t *testing.T, r *rig) {
+	runOnAll(t, func(t *testing.T, r *rig) {
 		a := startListening(t, r.Redis, "a", "here", "near")
 		b := startListening(t, r.openNode(t), "b", "far")
 
@@ -74,7 +76,7 @@ func TestANodeHearsItsRegionsAndWhatIsAddressedToIt(t *testing.T) {
 }
 
 func TestWhateverABrokenConnectionLosesIsFollowedByAGap(t *testing.T) {
-	runOnBoth(t, func(t *testing.T, r *rig) {
+	runOnAll(t, func(t *testing.T, r *rig) {
 		e := startListening(t, r.Redis, "a", "here")
 		const messages = 3000
 		sent := 0
@@ -125,7 +127,7 @@ func TestWhateverABrokenConnectionLosesIsFollowedByAGap(t *testing.T) {
 }
 
 func TestAListenerWhoseConnectionSilentlyDiedSubscribesAgain(t *testing.T) {
-	runOnBoth(t, func(t *testing.T, r *rig) {
+	runOnAll(t, func(t *testing.T, r *rig) {
 		e := startListening(t, r.Redis, "a", "here")
 		r.proxy.muteAll()
 		if h := receiveFrom(t, "word that messages may be missed", e.heard); h.gap != GapReconnected {
