@@ -1,7 +1,6 @@
 package events
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -80,14 +79,17 @@ func (r *Redis) PublishAll(ctx context.Context, messages []Addressed) error {
 	}
 
 	for _, m := range messages {
-		r.metrics.published.WithLabelValues(m.Topic).Inc()
+		r.metrics.countPublished(m.Message)
 	}
 	return nil
 }
 
+// size is the length of what encode returns.
+func (m Message) size() int { return len(m.Topic) + len(m.Region) + len(m.Payload) + 2 }
+
 // encode returns topic, line break, region, line break, payload.
 func (m Message) encode() []byte {
-	b := make([]byte, 0, len(m.Topic)+len(m.Region)+len(m.Payload)+2)
+	b := make([]byte, 0, m.size())
 	b = append(append(b, m.Topic...), '\n')
 	b = append(append(b, m.Region...), '\n')
 	return append(b, m.Payload...)
@@ -95,11 +97,11 @@ func (m Message) encode() []byte {
 
 var errNotMessage = errors.New("not a message between nodes")
 
-func decodeMessage(b []byte) (Message, error) {
-	topic, rest, ok := bytes.Cut(b, []byte{'\n'})
-	region, payload, ok2 := bytes.Cut(rest, []byte{'\n'})
+func decodeMessage(encoded string) (Message, error) {
+	topic, rest, ok := strings.Cut(encoded, "\n")
+	region, payload, ok2 := strings.Cut(rest, "\n")
 	if !ok || !ok2 {
 		return Message{}, errNotMessage
 	}
-	return Message{Topic: string(topic), Region: location.Region(region), Payload: payload}, nil
+	return Message{Topic: topic, Region: location.Region(region), Payload: []byte(payload)}, nil
 }

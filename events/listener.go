@@ -2,17 +2,13 @@ package events
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"sync"
 	"time"
-
-	"github.com/redis/go-redis/v9"
-
-	"github.com/ridehail/ridehail/internal/sleep"
 )
 
 // Handler receives what a listener hears. Both methods are called from one
-// goroutine, in order. A slow handler causes drops, each followed by a gap.
+// goroutine, in order. They may call Follow and Unfollow.
 type Handler interface {
 	OnMessage(Message)
 	// OnGap says that messages before this call may have been missed, so that a
@@ -29,22 +25,30 @@ type Gap struct {
 
 // The reasons of a gap.
 const (
-	GapSubscribed  = "subscribed"
+	// GapSubscribed means that nothing is missed from now on. It follows each
+	// Follow of a channel that was not followed, and names the channels. Those
+	// that Redis confirmed together share a gap.
+	GapSubscribed = "subscribed"
+	// GapReconnected follows the loss of a connection, and in a cluster the move
+	// of a channel to another server, when all is subscribed again. It names no
+	// channels if there is only one server, because they are all.
 	GapReconnected = "reconnected"
-	GapOverflowed  = "overflowed"
+	// GapOverflowed means that the handler was too slow. It names the channels of
+	// which messages were dropped if they are few.
+	GapOverflowed = "overflowed"
 )
-
-// listenerBacklog is how many messages may wait for a slow handler. Further
-// ones are dropped and counted.
-const listenerBacklog = 8192
 
 // ListenerConfig says what a listener hears, and for whom.
 type ListenerConfig struct {
 	Name    string // in metrics and logs: what road it is
-	Node    string // whose channel the echoes use, and which it follows
+	Node    string // whose NodeChannel it follows from the start, unless Newest is set
 	Handler Handler
-	// Newest, if set, returns true for the channels of which only the newest
-	// message matters: it replaces one that waits for the handler.
+	// Newest returns true for the channels of which only the newest message
+	// matters: it replaces one that waits for the handler, in whose place in the
+	// queue it waits. So at most one message of such a channel waits.
+	//
+	// With Newest, what is dropped is counted and leaves no gap, because newer
+	// positions heal it. Without it, a gap follows each drop.
 	Newest func(Channel) bool
 }
 
@@ -52,255 +56,260 @@ type ListenerConfig struct {
 // It has connections, a queue and a goroutine of its own, so that one listener's
 // flood never delays another's messages.
 type Listener struct {
-	redis *Redis
-	cfg   ListenerConfig
-	queue chan received
-	// recovered holds a signal when connections were given up, Redis can be
-	// written, and an echo is on its way.
-	recovered chan struct{}
-	changed   chan struct{} // holds a signal when other channels are followed
+	redis    *Redis
+	cfg      ListenerConfig
+	queue    *queue
+	reassign chan struct{} // holds a signal when channels need a connection
 
-	mu       sync.Mutex // guards followed
-	followed map[Channel]bool
-
-	// Of the goroutine in runSubscriptions.
-	// confirmed holds the channels subscribed since the last (re)connection.
-	confirmed     map[string]bool
-	expected      int    // channels that will be confirmed
-	hasSubscribed bool   // a subscription was complete before
-	pendingGap    string // a gap that found the queue full
+	mu       sync.Mutex // guards all below, and the fields of the links
+	followed map[Channel]*subscription
+	links    map[string]*link // by server
+	waiting  []Channel        // channels that need a connection
+	retrying []Channel        // so too, from retryAt on
+	retryAt  time.Time
+	owners   map[string]owner // in a cluster: of each hash tag in use
+	late     int              // subscriptions that are late
+	refusal  error            // what a server last answered to a subscription
 }
 
-// NewListener makes a listener that follows the channel of its node.
+// subscription is a channel that is followed.
+type subscription struct {
+	on   *link  // the connection that it is for; nil: none was chosen yet
+	owed string // why a gap must follow its confirmation; "": none must
+	late bool   // a connection or a server has failed it, and none serves it yet
+}
+
+// NewListener makes a listener. It hears nothing before Run.
 func (r *Redis) NewListener(cfg ListenerConfig) *Listener {
-	return &Listener{redis: r, cfg: cfg, queue: make(chan received, listenerBacklog), confirmed: map[string]bool{},
-		recovered: make(chan struct{}, 1), changed: make(chan struct{}, 1), followed: map[Channel]bool{NodeChannel(cfg.Node): true}}
+	l := &Listener{redis: r, cfg: cfg, queue: newQueue(listenerBacklog, cfg.Newest), reassign: make(chan struct{}, 1),
+		followed: map[Channel]*subscription{}, links: map[string]*link{}, owners: map[string]owner{}}
+	if cfg.Newest == nil {
+		l.Follow(NodeChannel(cfg.Node))
+	}
+	return l
 }
 
-// Follow makes the listener hear channels from now on. It never blocks and may
-// be called from any goroutine. A gap tells when nothing more is missed.
+// Follow makes the listener hear channels. It never blocks and may be called
+// from any goroutine. A GapSubscribed tells when nothing more is missed; it
+// comes once for channels that are followed already. Channels are a set: one
+// Unfollow ends any number of Follow.
 func (l *Listener) Follow(channels ...Channel) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, c := range channels {
-		l.followed[c] = true
+		if l.followed[c] == nil {
+			l.followed[c] = &subscription{owed: GapSubscribed}
+			l.waiting = append(l.waiting, c)
+		}
 	}
-	signalWake(l.changed)
+	signalWake(l.reassign)
 }
 
-// Unfollow ends Follow.
+// Unfollow ends Follow. It never blocks and may be called from any goroutine.
+// Messages that are on their way may still come.
 func (l *Listener) Unfollow(channels ...Channel) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, c := range channels {
+		s := l.followed[c]
+		if s == nil {
+			continue
+		}
+		l.setLateLocked(s, false)
 		delete(l.followed, c)
+		if s.on != nil {
+			s.on.reviseLocked(c)
+		}
 	}
-	signalWake(l.changed)
-}
-
-// channelNames returns the names of the channels to subscribe to.
-func (l *Listener) channelNames() (names []string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for c := range l.followed {
-		names = append(names, l.redis.channelName(c))
-	}
-	return names
 }
 
 // Run hands messages to the handler, on the calling goroutine, until ctx ends.
-// It subscribes again when Redis was away. It returns ctx's error.
+// It subscribes again when Redis was away. It returns ctx's error. Call it once.
 func (l *Listener) Run(ctx context.Context) error {
 	var running sync.WaitGroup
-	running.Go(func() { l.runSubscriptions(ctx) })
-	running.Go(func() { l.publishEchoes(ctx, l.cfg.Node) })
+	running.Go(func() { l.keepSubscribed(ctx) })
 	defer running.Wait()
-	defer l.redis.listening.Store(false)
-	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case it := <-l.queue:
-			if it.gap != "" {
-				l.cfg.Handler.OnGap(Gap{Why: it.gap})
-			} else {
-				l.cfg.Handler.OnMessage(it.Message)
-			}
-		}
-	}
-}
-
-// A listener tells a quiet channel from a dead connection by an echo, a message
-// that its node sends to itself. The library's health check cannot: it only
-// needs to write a ping, and the kernel accepts that for a quarter of an hour
-// after the other end has silently gone.
-const (
-	topicEcho    = "echo"
-	echoInterval = time.Second
-	silenceLimit = 3 * echoInterval
-
-	// After connections were given up, the address may lead to another server,
-	// so that the echo must arrive sooner.
-	retryInterval   = echoInterval / 4
-	recoverySilence = echoInterval / 2
-)
-
-// publishEchoes sends a message from the node to itself every echoInterval. It
-// checks before that Redis can be written: a message to a replica would return
-// to a listener there, although other nodes publish elsewhere.
-func (l *Listener) publishEchoes(ctx context.Context, node string) {
-	r := l.redis
-	known := r.sessions.generation.Load()
-	for wait := echoInterval; sleep.For(ctx, wait); {
-		wait = echoInterval
-		if err := r.CheckWritable(ctx); err != nil {
-			wait = retryInterval
-		} else if r.sessions.demoted.CompareAndSwap(true, false) {
-			// What was published between is lost to a listener that stayed with
-			// the former primary, even if it follows the new one now.
-			known = r.sessions.generation.Load()
-			r.sessions.renewSubscriptions()
-		} else if now := r.sessions.generation.Load(); now != known {
-			known = now
-			signalWake(l.recovered)
-		}
-
-		// An error is not needed here: the listener misses the echo.
-		_ = r.commands.Publish(ctx, r.channelName(NodeChannel(node)), Message{Topic: topicEcho}.encode()).Err()
-	}
-}
-
-// CheckListening returns an error unless messages of other nodes reach Listen,
-// as far as known. It asks nothing.
-func (r *Redis) CheckListening() error {
-	if !r.listening.Load() {
-		return errors.New("not subscribed to the messages of other nodes")
-	}
-	return nil
-}
-
-// received is a message, or a gap if that is not empty.
-type received struct {
-	Message
-	gap string
-}
-
-// runSubscriptions subscribes, and does so again on a new connection when this
-// one has ended or gone silent.
-func (l *Listener) runSubscriptions(ctx context.Context) {
+	l.redis.beat.join(l)
+	defer l.redis.beat.leave(l)
 	for ctx.Err() == nil {
-		renewal := l.redis.sessions.renewal()
-		names := l.channelNames()
-		l.expected = len(names)
-		sub := l.redis.commands.Subscribe(ctx, names...)
-		l.readMessages(ctx, sub, renewal)
-		l.redis.listening.Store(false)
-		_ = sub.Close() // it may be broken already
-		clear(l.confirmed)
+		it, ok := l.queue.take()
+		switch {
+		case !ok:
+			select {
+			case <-ctx.Done():
+			case <-l.queue.filled:
+			}
+		case it.gap != nil:
+			l.cfg.Handler.OnGap(*it.gap)
+		default:
+			l.cfg.Handler.OnMessage(it.Message)
+		}
 	}
+	return ctx.Err()
 }
 
-// readMessages handles what arrives until ctx ends, the connection ends, a
-// renewal is due, or nothing has arrived for silenceLimit.
-func (l *Listener) readMessages(ctx context.Context, sub *redis.PubSub, renewal <-chan struct{}) {
-	in := sub.ChannelWithSubscriptions(redis.WithChannelSize(1024), redis.WithChannelHealthCheckInterval(time.Second))
-	silence := time.NewTimer(silenceLimit)
-	defer silence.Stop()
-	for {
-		var out chan received
-		if l.pendingGap != "" {
-			out = l.queue
+// keepSubscribed keeps each channel that is followed with a connection to its
+// server until ctx ends.
+func (l *Listener) keepSubscribed(ctx context.Context) {
+	var links sync.WaitGroup
+	defer links.Wait()
+	for checked := time.Now(); ctx.Err() == nil; {
+		if l.redis.cluster != nil && time.Since(checked) >= echoInterval {
+			l.moveChannels(ctx)
+			checked = time.Now()
 		}
 
+		wait := time.NewTimer(l.assignChannels(ctx, &links))
 		select {
 		case <-ctx.Done():
-			return
-		case <-renewal:
-			return
-		case <-l.changed:
-			return
-		case out <- received{gap: l.pendingGap}:
-			l.pendingGap = ""
-		case v, ok := <-in:
-			if !ok {
-				return
+		case <-l.reassign:
+		case <-wait.C:
+		}
+		wait.Stop()
+	}
+}
+
+// assignChannels gives channels without a connection to that of their server,
+// which it makes if needed. It returns when to call it again at the latest.
+func (l *Listener) assignChannels(ctx context.Context, running *sync.WaitGroup) time.Duration {
+	homeless, wait := l.takeWaiting(time.Now())
+	if len(homeless) == 0 {
+		return wait
+	}
+
+	found, err := l.findServers(ctx, homeless)
+	if err != nil {
+		l.redis.log.Debug("subscribing later", "err", err)
+		l.redis.refreshServers()
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return l.retryLocked(homeless, retryInterval)
+	}
+
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, home := range found {
+		k := l.links[home.server]
+		if k == nil {
+			k = newLink(l, home)
+			l.links[home.server] = k
+			running.Go(func() { k.run(ctx) })
+		}
+		for _, c := range home.channels {
+			if s := l.followed[c]; s != nil && s.on == nil {
+				s.on = k
+				k.reviseLocked(c)
 			}
-			silence.Reset(silenceLimit)
-			l.handleReply(v)
-		case <-l.recovered:
-			silence.Reset(recoverySilence)
-		case <-silence.C:
-			l.redis.log.Debug("no echo from Redis; subscribing again")
-			l.redis.sessions.renewSubscriptions()
-			return
 		}
+	}
+	return wait
+}
+
+// takeWaiting removes and returns the channels that need a connection now, and
+// how long the others wait.
+func (l *Listener) takeWaiting(now time.Time) (channels []Channel, wait time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	wait = echoInterval
+	if len(l.retrying) > 0 {
+		if left := l.retryAt.Sub(now); left > 0 {
+			// A server that fails is not asked again for each new channel.
+			return nil, min(left, wait)
+		}
+	}
+	for _, c := range append(l.waiting, l.retrying...) {
+		if s := l.followed[c]; s != nil && s.on == nil {
+			channels = append(channels, c)
+		}
+	}
+	l.waiting, l.retrying = nil, nil
+	return channels, wait
+}
+
+// retryLocked puts channels off.
+func (l *Listener) retryLocked(channels []Channel, wait time.Duration) time.Duration {
+	l.retrying, l.retryAt = append(l.retrying, channels...), time.Now().Add(wait)
+	signalWake(l.reassign)
+	return wait
+}
+
+// loseLocked says that a channel has no connection any more.
+func (l *Listener) loseLocked(s *subscription) {
+	s.on = nil
+	if s.owed == "" {
+		s.owed = GapReconnected
+	}
+	l.setLateLocked(s, true)
+}
+
+func (l *Listener) setLateLocked(s *subscription, late bool) {
+	switch {
+	case late && !s.late:
+		l.late++
+	case !late && s.late:
+		l.late--
+	}
+	s.late = late
+}
+
+// echoes returns the echo channels of the connections.
+func (l *Listener) echoes() map[Channel]bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	all := map[Channel]bool{}
+	for _, k := range l.links {
+		if k.echo != "" {
+			all[k.echo] = true
+		}
+	}
+	return all
+}
+
+// expectEcho ends the connections that do not hear an echo very soon.
+func (l *Listener) expectEcho() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, k := range l.links {
+		k.extend(recoverySilence)
+		signalWake(k.wake)
 	}
 }
 
-// handleReply takes a message or the confirmation of a subscription.
-func (l *Listener) handleReply(v any) {
-	switch v := v.(type) {
-	case *redis.Subscription:
-		l.confirmChannel(v.Channel)
-	case *redis.Message:
-		m, err := decodeMessage([]byte(v.Payload))
-		if err != nil {
-			l.redis.metrics.dropped.WithLabelValues("malformed").Inc()
-			return
-		}
-		m.Channel = l.redis.channelNamed(v.Channel)
-		l.redis.metrics.countReceived(m.Channel, len(v.Payload))
-		l.redis.listening.Store(true)
-		if m.Topic != topicEcho {
-			l.enqueueMessage(m)
-		}
+// checkHearing returns why this listener may miss messages now, or nil.
+func (l *Listener) checkHearing() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	hears := len(l.links) > 0 && l.late == 0
+	for _, k := range l.links {
+		hears = hears && k.hears.Load()
 	}
+	switch {
+	case hears:
+		return nil
+	case l.refusal != nil:
+		return fmt.Errorf("%w: %w", errNotListening, explainRefusal(l.refusal))
+	}
+	return errNotListening
 }
 
-// confirmChannel counts confirmations. When every channel has one, the
-// subscription is complete; each complete one but the first follows a broken
-// connection.
-func (l *Listener) confirmChannel(channel string) {
-	if l.confirmed[channel] {
-		// The connection before broke while it was subscribing.
-		clear(l.confirmed)
-	}
-	l.confirmed[channel] = true
-	if len(l.confirmed) < l.expected {
-		return
-	}
-
-	clear(l.confirmed)
-	l.redis.listening.Store(true)
-	why := GapReconnected
-	if !l.hasSubscribed {
-		l.hasSubscribed, why = true, GapSubscribed
-	}
-
-	l.enqueueGap(why)
-}
-
-// enqueueMessage puts a message into the queue. When the queue is full it drops
-// the message and leaves a gap.
+// enqueueMessage puts a message into the queue, or counts it as dropped.
 func (l *Listener) enqueueMessage(m Message) {
-	if l.pendingGap == "" {
-		select {
-		case l.queue <- received{Message: m}:
-			return
-		default:
-			l.enqueueGap(GapOverflowed)
-		}
+	was := l.queue.putMessage(m)
+	switch was {
+	case queued:
+		return
+	case overwrote:
+		l.redis.metrics.overwritten.WithLabelValues(l.cfg.Name).Inc()
+		return
+	case droppedAGap:
+		l.redis.metrics.gaps.WithLabelValues(GapOverflowed).Inc()
 	}
-
 	l.redis.metrics.dropped.WithLabelValues("listener_full").Inc()
 }
 
-// enqueueGap puts a gap into the queue, or remembers it until there is room.
-func (l *Listener) enqueueGap(why string) {
-	l.redis.metrics.gaps.WithLabelValues(why).Inc()
-	select {
-	case l.queue <- received{gap: why}:
-	default:
-		l.pendingGap = why
+// enqueueGap puts a gap into the queue.
+func (l *Listener) enqueueGap(why string, channels []Channel) {
+	if l.queue.putGap(Gap{why, channels}) {
+		l.redis.metrics.gaps.WithLabelValues(why).Inc()
 	}
 }

@@ -5,21 +5,25 @@ import (
 	"log/slog"
 	"testing"
 
-	"github.com/prometheus/client_golang/prometheus/testutil"
-	"github.com/redis/go-redis/v9"
-
 	"github.com/ridehail/ridehail/internal/slowtest"
 	"github.com/ridehail/ridehail/lab/process/processtest"
 	"github.com/ridehail/ridehail/location"
 )
 
 // recorder is a handler that records what it receives.
-type recorder struct{ heard chan received }
+type recorder struct{ heard chan record }
 
-func newRecorder() recorder                      { return recorder{make(chan received, 100_000)} }
-func (e recorder) OnMessage(m Message)           { e.heard <- received{Message: m} }
-func (e recorder) OnGap(g Gap)                   { e.heard <- received{gap: g.Why} }
-func (e recorder) payloadText(h received) string { return string(h.Payload) }
+// record is a message, or a gap if that is not empty.
+type record struct {
+	Message
+	gap      string
+	channels []Channel
+}
+
+func newRecorder() recorder                    { return recorder{make(chan record, 100_000)} }
+func (e recorder) OnMessage(m Message)         { e.heard <- record{Message: m} }
+func (e recorder) OnGap(g Gap)                 { e.heard <- record{gap: g.Why, channels: g.Channels} }
+func (e recorder) payloadText(h record) string { return string(h.Payload) }
 
 // newRegionListener makes a listener that follows some regions.
 func newRegionListener(r *Redis, node string, h Handler, regions ...location.Region) *Listener {
@@ -33,14 +37,16 @@ func newRegionListener(r *Redis, node string, h Handler, regions ...location.Reg
 func startListening(t testing.TB, r *Redis, node string, regions ...location.Region) recorder {
 	e := newRecorder()
 	startWork(t, newRegionListener(r, node, e, regions...).Run)
-	if h := receiveFrom(t, "subscription", e.heard); h.gap != GapSubscribed {
-		t.Fatalf("first heard %+v", h)
+	channels := []Channel{NodeChannel(node)}
+	for _, region := range regions {
+		channels = append(channels, OldRegionChannel(region))
 	}
+	awaitGap(t, e, GapSubscribed, channels...)
 	return e
 }
 
 func TestANodeHearsItsRegionsAndWhatIsAddressedToIt(t *testing.T) {
-	runOnBoth(t, func(t *testing.T, r *rig) {
+	runOnAll(t, func(t *testing.T, r *rig) {
 		a := startListening(t, r.Redis, "a", "here", "near")
 		b := startListening(t, r.openNode(t), "b", "far")
 
@@ -70,7 +76,7 @@ func TestANodeHearsItsRegionsAndWhatIsAddressedToIt(t *testing.T) {
 }
 
 func TestWhateverABrokenConnectionLosesIsFollowedByAGap(t *testing.T) {
-	runOnBoth(t, func(t *testing.T, r *rig) {
+	runOnAll(t, func(t *testing.T, r *rig) {
 		e := startListening(t, r.Redis, "a", "here")
 		const messages = 3000
 		sent := 0
@@ -121,7 +127,7 @@ func TestWhateverABrokenConnectionLosesIsFollowedByAGap(t *testing.T) {
 }
 
 func TestAListenerWhoseConnectionSilentlyDiedSubscribesAgain(t *testing.T) {
-	runOnBoth(t, func(t *testing.T, r *rig) {
+	runOnAll(t, func(t *testing.T, r *rig) {
 		e := startListening(t, r.Redis, "a", "here")
 		r.proxy.muteAll()
 		if h := receiveFrom(t, "word that messages may be missed", e.heard); h.gap != GapReconnected {
@@ -137,40 +143,13 @@ func TestAListenerWhoseConnectionSilentlyDiedSubscribesAgain(t *testing.T) {
 	})
 }
 
-func TestASlowHandlerLosesMessagesButIsTold(t *testing.T) {
-	r := &Redis{metrics: newMetrics(nil)}
-	l := Listener{redis: r, expected: 1, queue: make(chan received, 2), confirmed: map[string]bool{}}
-	for range 5 {
-		l.enqueueMessage(Message{Topic: "trip"})
-	}
-	if l.pendingGap != GapOverflowed {
-		t.Fatalf("owes %q", l.pendingGap)
-	}
-	if n := testutil.ToFloat64(r.metrics.dropped.WithLabelValues("listener_full")); n != 3 {
-		t.Errorf("%v drops counted, want 3", n)
-	}
-}
-
-func TestOneGapForAResubscriptionOfManyChannels(t *testing.T) {
-	r := &Redis{metrics: newMetrics(nil)}
-	l := Listener{redis: r, expected: 3, queue: make(chan received, 100), confirmed: map[string]bool{}}
-	for _, c := range []string{"a", "b", "c", "c", "a", "b", "b", "b", "a", "c"} {
-		// The third connection breaks after b.
-		l.handleReply(&redis.Subscription{Kind: "subscribe", Channel: c})
-	}
-
-	if len(l.queue) != 3 {
-		t.Errorf("%d gaps, want the first, and one for each complete round", len(l.queue))
-	}
-}
-
 func FuzzDecodeIsTheInverseOfEncode(f *testing.F) {
 	f.Add([]byte("trip\nregion\npayload"))
 	f.Add([]byte("\n\n"))
 	f.Add([]byte(""))
 
 	f.Fuzz(func(t *testing.T, b []byte) {
-		m, err := decodeMessage(b)
+		m, err := decodeMessage(string(b))
 		if err == nil && string(m.encode()) != string(b) {
 			t.Errorf("%q became %q", b, m.encode())
 		}

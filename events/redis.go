@@ -13,7 +13,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync/atomic"
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
@@ -46,10 +45,9 @@ type Redis struct {
 	cluster  *redis.ClusterClient // commands in a cluster; otherwise nil
 	refresh  func()               // see refreshServers; nil without a cluster
 	sessions *sessions            // of both clients
-	// listening is set while a listener is subscribed and hears its echoes.
-	listening atomic.Bool
-	embedded  *miniredis.Miniredis // only when embedded
-	password  string               // of the embedded server
+	beat     beat                 // of all listeners
+	embedded *miniredis.Miniredis // only when embedded
+	password string               // of the embedded server
 }
 
 // Option adjusts Open and OpenEmbedded.

@@ -341,7 +341,7 @@ func (rl *Relay) recordRelayed(messages []trips.OutboxMessage) {
 	now, s := rl.cfg.Now(), rl.redis.metrics
 	for _, n := range messages {
 		s.relayDelay.Observe(now.Sub(n.At).Seconds())
-		s.published.WithLabelValues(string(n.Topic)).Inc()
+		s.countPublished(Message{Topic: string(n.Topic), Region: n.Region, Payload: n.Payload})
 	}
 
 	s.relayed.Add(float64(len(messages)))

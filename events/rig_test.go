@@ -19,7 +19,11 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(clusterEnder{m}) }
+// TestMain ignores the library's dialer, which ends within a second after its
+// pool was closed.
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(clusterEnder{m}, goleak.IgnoreAnyFunction("github.com/redis/go-redis/v9/internal/pool.(*ConnPool).tryDial"))
+}
 
 const waitLimit = 15 * time.Second
 

@@ -94,6 +94,9 @@ func (s *sessions) renewSubscriptions() {
 // a server that stops serving meanwhile is given up too.
 func (s *sessions) DialHook(next redis.DialHook) redis.DialHook {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		if ctx.Value(noDialing{}) != nil {
+			return nil, errNoDialing
+		}
 		born := s.generation.Load()
 		conn, err := next(ctx, network, addr)
 		if err != nil {
@@ -101,6 +104,17 @@ func (s *sessions) DialHook(next redis.DialHook) redis.DialHook {
 		}
 		return &session{countedConn: countedConn{conn, s.metrics}, of: s, born: born}, nil
 	}
+}
+
+// noDialing is the key in a context that forbids the library to connect.
+type noDialing struct{}
+
+var errNoDialing = errors.New("the connection has ended")
+
+// withoutDialing returns a context for a connection that is to end rather than
+// to be replaced by the library.
+func withoutDialing(ctx context.Context) context.Context {
+	return context.WithValue(ctx, noDialing{}, true)
 }
 
 // ProcessHook looks at the answer to each command.

@@ -175,13 +175,13 @@ func (p *relaySim) recordCommand(cmd string, args []string) {
 		p.queued[trips.TripID(args[3])] = true
 	case cmd == "PUBLISH" && strings.Contains(args[0], "node:"):
 		_, name, _ := strings.Cut(args[0], "node:")
-		if m, err := decodeMessage([]byte(args[1])); err == nil && p.nodes[name] != nil && !p.nodes[name].isPaused() {
+		if m, err := decodeMessage(args[1]); err == nil && p.nodes[name] != nil && !p.nodes[name].isPaused() {
 			p.relays[name].OnWake(m.Payload)
 		}
 	case cmd == "PUBLISH" && strings.Contains(args[0], "region:"):
 		var trip string
 		var n int
-		m, err := decodeMessage([]byte(args[1]))
+		m, err := decodeMessage(args[1])
 		if err == nil {
 			_, err = fmt.Sscan(string(m.Payload), &trip, &n)
 		}

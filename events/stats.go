@@ -15,7 +15,8 @@ import (
 
 // metrics are the metrics of one Redis. They work without a registry too.
 type metrics struct {
-	published, gaps, dropped, jobs    *prometheus.CounterVec
+	published, publishedBytes         *prometheus.CounterVec
+	gaps, dropped, overwritten, jobs  *prometheus.CounterVec
 	relayed                           prometheus.Counter
 	relayFailed                       *prometheus.CounterVec
 	relayDelay                        prometheus.Histogram
@@ -31,7 +32,7 @@ type metrics struct {
 type channelMetrics struct{ messages, bytes prometheus.Counter }
 
 // channelKinds are what channels' names begin with.
-var channelKinds = []string{"node", "user", "region", "positions", "car", "wake"}
+var channelKinds = []string{"node", "user", "region", "positions", "car", "echo"}
 
 func newMetrics(reg prometheus.Registerer) *metrics {
 	f := promauto.With(reg)
@@ -46,11 +47,13 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	heardBytes := counters("events_received_bytes_total", "Bytes of messages received, by kind of channel.", "channel")
 	m := &metrics{
 		bytesIn: redisBytes.WithLabelValues("received"), bytesOut: redisBytes.WithLabelValues("sent"),
-		heard:     map[string]channelMetrics{},
-		published: counters("events_published_total", "Messages published, by topic.", "topic"),
-		gaps:      counters("events_gaps_total", "Times a listener may have missed messages, by cause.", "cause"),
-		dropped:   counters("events_dropped_total", "Messages not handed on, by reason.", "reason"),
-		jobs:      counters("jobs_total", "Jobs of queues, by outcome.", "outcome"),
+		heard:          map[string]channelMetrics{},
+		published:      counters("events_published_total", "Messages published, by topic.", "topic"),
+		publishedBytes: counters("events_published_bytes_total", "Bytes of messages published, by topic.", "topic"),
+		gaps:           counters("events_gaps_total", "Times a listener may have missed messages, by cause.", "cause"),
+		dropped:        counters("events_dropped_total", "Messages not handed on, by reason.", "reason"),
+		overwritten:    counters("events_overwritten_total", "Messages that a newer one of their channel replaced, by road.", "road"),
+		jobs:           counters("jobs_total", "Jobs of queues, by outcome.", "outcome"),
 		relayed: f.NewCounter(prometheus.CounterOpts{Name: "ridehail_relay_notices_total",
 			Help: "Outbox notices handed to Redis."}),
 		relayFailed: counters("relay_failures_total", "Turns of the relay that failed, by place.", "place"),
@@ -100,6 +103,12 @@ func (c countedConn) Write(b []byte) (int, error) {
 	n, err := c.Conn.Write(b)
 	c.metrics.bytesOut.Add(float64(n))
 	return n, err
+}
+
+// countPublished counts a message that Redis took.
+func (m *metrics) countPublished(msg Message) {
+	m.published.WithLabelValues(msg.Topic).Inc()
+	m.publishedBytes.WithLabelValues(msg.Topic).Add(float64(msg.size()))
 }
 
 // redirectLibraryLog sends what go-redis logs about its connections to slog at

@@ -23,7 +23,7 @@ func (queueCmd) Help() string {
 // queueFlags name a queue. There is no default server: the one inside a node
 // ends with the node.
 type queueFlags struct {
-	Redis  string `help:"redis://HOST:PORT/DB, the same as the nodes use." required:"" env:"RIDEHAIL_REDIS" placeholder:"URL"`
+	Redis  string `help:"Address of Redis, the same as the nodes use." required:"" env:"RIDEHAIL_REDIS" placeholder:"URL"`
 	Stream string `help:"Name of the queue." default:"settlements"`
 }
 

@@ -14,7 +14,7 @@ import (
 type nodeFlags struct {
 	Database string `help:"postgres://USER@HOST/NAME, or a SQLite file. Default: a file in the data folder." env:"RIDEHAIL_DATABASE" placeholder:"URL"`
 	Conns    *int   `name:"database-connections" help:"Connections to Postgres at most. Default: pool_max_conns of the URL, or 16. A node needs two: one that commits and one that reads." env:"RIDEHAIL_DATABASE_CONNECTIONS" placeholder:"N" range:"2..10000"`
-	Redis    string `help:"redis://HOST:PORT/DB. Default: one inside this process." env:"RIDEHAIL_REDIS" placeholder:"URL"`
+	Redis    string `help:"redis://HOST:PORT/DB, redis+sentinel://HOST:PORT,HOST:PORT/MASTER/DB or redis+cluster://HOST:PORT,HOST:PORT; rediss for TLS. Default: one inside this process." env:"RIDEHAIL_REDIS" placeholder:"URL"`
 	City     string `help:"Seed of a generated city, or a city file." default:"1" placeholder:"SEED|FILE"`
 	Routing  string `help:"URL of a routing service, or osrm:URL for an OSRM server. Default: one inside this process." env:"RIDEHAIL_ROUTING" placeholder:"URL"`
 	Policy   string `help:"How drivers are chosen: ${enum}. Batched gathers requests for two seconds when there are many." enum:"batched,greedy" default:"batched"`
