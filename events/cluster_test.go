@@ -251,8 +251,7 @@ func TestWhenAMasterFailsJobsAndHeartbeatsGoOnWithinThreeSeconds(t *testing.T) {
 	worker := &Worker{Redis: r, Stream: "settlements", Consumer: "a",
 		Handle: func(_ context.Context, id string, _ []byte) error { done <- id; return nil }}
 	startWork(t, worker.Run)
-	members := NewMembers(r, "a", time.Second)
-	startWork(t, members.Run)
+	members := NewMembers(r, "a", time.Second) // its heartbeats are sent below
 	works := map[string]func() error{
 		"jobs":       func() error { return r.EnqueueJob(t.Context(), "settlements", "1", nil) },
 		"heartbeats": func() error { return members.sendHeartbeat(t.Context()) },

@@ -91,10 +91,9 @@ func askMaster(ctx context.Context, client *redis.Client, name string) error {
 // examine returns why the servers cannot do a node's work, in words that say
 // what to do, or nil. It tries all commands that a node uses, on each server.
 func (r *Redis) examine(ctx context.Context) error {
-	if err := r.CheckWritable(ctx); err != nil {
+	if err := r.checkWritable(ctx); err != nil {
 		return err
 	}
-
 	if r.cluster != nil {
 		return r.examineCluster(ctx)
 	}
@@ -130,6 +129,10 @@ func (a address) explain(err error) error {
 func (r *Redis) CheckWritable(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout+replyTimeout)
 	defer cancel()
+	return r.checkWritable(ctx)
+}
+
+func (r *Redis) checkWritable(ctx context.Context) error {
 	if r.cluster != nil {
 		return r.checkCluster(ctx)
 	}
@@ -199,6 +202,11 @@ func (r *Redis) tryCommands(ctx context.Context, client *redis.Client, key strin
 	pipe.Del(ctx, key, stream, hash)
 
 	cmds, err := pipe.Exec(ctx)
+	for _, cmd := range cmds {
+		if redis.IsPermissionError(cmd.Err()) { // also where a replica refuses all others
+			return r.explainDenied(cmd.Name(), cmd.Err())
+		}
+	}
 	for _, cmd := range cmds {
 		if isRefusal(cmd.Err()) && !errors.Is(cmd.Err(), redis.Nil) && !redis.IsExecAbortError(cmd.Err()) {
 			return r.explainDenied(cmd.Name(), cmd.Err())

@@ -17,7 +17,7 @@ const slotCount = 16384
 // examineCluster tries all commands that a node uses on each master: users and
 // their rights are set on each server apart.
 func (r *Redis) examineCluster(ctx context.Context) error {
-	return r.onEachMaster(ctx, func(ctx context.Context, master *redis.Client, key string) error {
+	err := r.onEachMaster(ctx, func(ctx context.Context, master *redis.Client, key string) error {
 		// What a cluster client needs to find its way.
 		pipe := master.Pipeline()
 		pipe.ClusterSlots(ctx)
@@ -30,6 +30,23 @@ func (r *Redis) examineCluster(ctx context.Context) error {
 			}
 		}
 		return r.examineServer(ctx, master, key)
+	})
+	if err == nil {
+		r.warnOfReplicas(ctx)
+	}
+	return err
+}
+
+// warnOfReplicas logs if a replica would not let the user do what a node must
+// once it is a master. A replica checks the rights before it answers MOVED.
+func (r *Redis) warnOfReplicas(ctx context.Context) {
+	_ = r.cluster.ForEachSlave(ctx, func(ctx context.Context, replica *redis.Client) error {
+		err := r.tryCommands(ctx, replica, r.probeKey())
+		if err != nil && (strings.Contains(err.Error(), "NOPERM ") || redis.IsAuthError(err)) {
+			r.log.Warn("a replica would refuse this node after a failover; make the user there too",
+				"replica", replica.Options().Addr, "err", err)
+		}
+		return nil
 	})
 }
 

@@ -1,7 +1,9 @@
 package events
 
 import (
+	"bytes"
 	"errors"
+	"log/slog"
 	"os"
 	"regexp"
 	"strings"
@@ -157,6 +159,45 @@ func TestAClusterIsReachedByTLS(t *testing.T) {
 		}
 		if !strings.Contains(got, want) || want == "" && got != "" {
 			t.Errorf("%s: %q, want %q", address, got, want)
+		}
+	}
+}
+
+func TestAReplicaThatWouldRefuseTheNodeIsWarnedOf(t *testing.T) {
+	slowtest.Require(t)
+	c := processtest.RedisCluster(t, 1, 1)
+	master := c.Masters()[0]
+	admin := newAdministrator(t, master)
+	admin.do("SET something replicated")
+	waitUntil(t, "the master to name its replica", func() bool {
+		slots := admin.do("CLUSTER SLOTS").([]any)
+		return len(slots) == 1 && len(slots[0].([]any)) == 4 // begin, end, master, replica
+	})
+
+	address := "redis://ridehail:PASSWORD@" + master
+	for rights, want := range map[string]string{
+		"":                                  "WRONGPASS",
+		" ~* &* on >PASSWORD +@all -xclaim": "XCLAIM: this server's ACL",
+		" ~* &* on >PASSWORD +@all":         "",
+	} {
+		for _, server := range c.Addresses() {
+			admin := newAdministrator(t, server)
+			admin.do("ACL DELUSER ridehail")
+			if server == master {
+				admin.do(documentedRights(t, true))
+			} else if rights != "" {
+				admin.do("ACL SETUSER ridehail" + rights)
+			}
+		}
+
+		var log bytes.Buffer
+		r, err := Open(t.Context(), address, WithLog(slog.New(slog.NewTextHandler(&log, nil))))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = r.Close()
+		if got := log.String(); !strings.Contains(got, want) || (want == "") != (got == "") {
+			t.Errorf("%q: warned %q, want %q", rights, got, want)
 		}
 	}
 }

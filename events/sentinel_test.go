@@ -25,7 +25,8 @@ func newWatched(t *testing.T) *watched {
 		w.sentinels = append(w.sentinels, s)
 		admin := newAdministrator(t, s.Address)
 		admin.do("SENTINEL SET main down-after-milliseconds 1000")
-		admin.do("SENTINEL SET main failover-timeout 10000")
+		// After an election that none won, they wait twice as long.
+		admin.do("SENTINEL SET main failover-timeout 2000")
 	}
 
 	for _, s := range w.sentinels {

@@ -149,8 +149,8 @@ func flagOf(args []string, flag string) (value string) {
 	return value
 }
 
-// AwaitHealthy waits until all servers that run say that all slots are served,
-// and each replica among them follows its master.
+// AwaitHealthy waits until all servers that run say that all slots are served
+// and by whom, and each replica among them follows its master.
 func (c *RedisCluster) AwaitHealthy(ctx context.Context) error {
 	for _, s := range c.servers {
 		if !s.running.Alive() {
@@ -165,7 +165,7 @@ func (c *RedisCluster) AwaitHealthy(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	return c.awaitAgreement(ctx)
 }
 
 // awaitInfo waits until a server's answer has one of the lines.
@@ -348,8 +348,8 @@ func (c *RedisCluster) MoveSlots(ctx context.Context, from, to, n int) error {
 	return c.awaitAgreement(ctx)
 }
 
-// awaitAgreement waits until all servers know the same epochs and slots. Slots
-// that move again before that may end without an owner.
+// awaitAgreement waits until all servers know the same epochs, slots and
+// replicas. Slots that move again before that may end without an owner.
 func (c *RedisCluster) awaitAgreement(ctx context.Context) error {
 	for {
 		views := map[string]bool{}
@@ -367,14 +367,18 @@ func (c *RedisCluster) awaitAgreement(ctx context.Context) error {
 	}
 }
 
-// readView returns the epoch and the slots of each master, as a server knows
-// them.
+// readView returns the epoch and the slots of each master that has slots, and
+// the master of each replica, as a server knows them.
 func (c *RedisCluster) readView(ctx context.Context, s *clusterServer) string {
 	told, _ := redisCall(ctx, s.address, "CLUSTER", "NODES") // an error differs from all views
 	var view []string
 	for _, line := range strings.Split(told, "\n") {
-		if fields := strings.Fields(line); len(fields) > 8 && strings.Contains(fields[2], "master") {
+		fields := strings.Fields(line)
+		switch {
+		case len(fields) > 8 && strings.Contains(fields[2], "master"):
 			view = append(view, fields[0]+" "+fields[6]+" "+strings.Join(fields[8:], " "))
+		case len(fields) == 8 && strings.Contains(fields[2], "slave"):
+			view = append(view, fields[0]+" follows "+fields[3])
 		}
 	}
 	slices.Sort(view)
