@@ -63,6 +63,14 @@ func TestAReportSaysWhichFigureIsMissed(t *testing.T) {
 	}
 }
 
+func TestTrafficMayGrowAsTheRidesThatCrossNodesDo(t *testing.T) {
+	for nodes, want := range map[int]float64{2: 1.5, 4: 1.2, 8: 1.2} {
+		if got := growthLimit(nodes); got != want {
+			t.Errorf("%d to %d nodes: %g times, want %g", nodes, 2*nodes, got, want)
+		}
+	}
+}
+
 // A node alone hears nothing from others, so that its traffic cannot be
 // compared with that of two.
 func TestANodeAloneIsNoMeasureOfTraffic(t *testing.T) {
