@@ -40,7 +40,7 @@ func TestAReportSaysWhichFigureIsMissed(t *testing.T) {
 		"a way that is four times":  {func(_, s *Size) { s.Across.P50 = 2 }, "p50"},
 		"one node that dispatches":  {func(s, _ *Size) { s.PerNode[0].Offers = 21 }, "2 nodes: offers"},
 		"a node that makes none":    {func(s, _ *Size) { s.PerNode[1].Offers = 0 }, "2 nodes: offers"},
-		"traffic that grows with N": {func(_, s *Size) { s.PerNode[3].BytesInPerS = 2000 }, "2 to 4 nodes"},
+		"traffic that grows with N": {func(_, s *Size) { s.PerNode[3].BytesInPerS = 4000 }, "2 to 4 nodes"},
 		"a node that asks all day":  {func(s, _ *Size) { s.Idle.CommandsPerS = 30 }, "commands"},
 		"news that stay away":       {func(s, _ *Size) { s.Kills = []Kill{{Killed: "node-2", News: Gap{AfterS: 4}}} }, "news stay away after node-2"},
 	} {
