@@ -18,6 +18,7 @@ import (
 // ReplayConfig describes the replay of a recorded fleet.
 type ReplayConfig struct {
 	Server string        // http://HOST:PORT, or several with commas between
+	Spread bool          // each phone begins at a node drawn by the seed, not at the first
 	City   *routing.City // the node's; nil: it is not compared
 	Trace  trace.Trace
 	Speed  float64      // seconds of the recording per second; 0 means the node's
@@ -51,6 +52,9 @@ func ReplayDrivers(ctx context.Context, cfg ReplayConfig) (err error) {
 
 	if cfg.Flaky {
 		net.makeFlaky(cfg.Seed, flakyDropMean)
+	}
+	if cfg.Spread {
+		net.spreadPhones(cfg.Seed)
 	}
 	if cfg.Speed, err = net.joinCity(ctx, client.RoleDriver, cfg.Trace.Cars[0].ID, cfg.City, cfg.Speed); err != nil {
 		return unlessEnded(ctx, err)

@@ -64,7 +64,7 @@ func (c *driversCmd) replayRecording(ctx context.Context, p *process) error {
 				"of", len(recording.Cars))
 		}
 		stats.SetTraceReport(report)
-		return simulators.ReplayDrivers(ctx, simulators.ReplayConfig{Server: c.Server, City: city, Trace: recording, Speed: speed,
+		return simulators.ReplayDrivers(ctx, simulators.ReplayConfig{Server: c.Server, Spread: c.Spread, City: city, Trace: recording, Speed: speed,
 			Hidden: c.ReplayOffers == "none", Flaky: c.Flaky, Seed: c.Seed, Codec: parseCodec(c.Codec), Stats: stats, Journal: kept, Log: p.log})
 	})
 }

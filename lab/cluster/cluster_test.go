@@ -40,7 +40,7 @@ func TestAReportSaysWhichFigureIsMissed(t *testing.T) {
 		"a way that is four times":  {func(_, s *Size) { s.Across.P50 = 2 }, "p50"},
 		"one node that dispatches":  {func(s, _ *Size) { s.PerNode[0].Offers = 21 }, "2 nodes: offers"},
 		"a node that makes none":    {func(s, _ *Size) { s.PerNode[1].Offers = 0 }, "2 nodes: offers"},
-		"traffic that grows with N": {func(_, s *Size) { s.PerNode[3].BytesInPerS = 2000 }, "2 to 4 nodes"},
+		"traffic that grows with N": {func(_, s *Size) { s.PerNode[3].BytesInPerS = 4000 }, "2 to 4 nodes"},
 		"a node that asks all day":  {func(s, _ *Size) { s.Idle.CommandsPerS = 30 }, "commands"},
 		"news that stay away":       {func(s, _ *Size) { s.Kills = []Kill{{Killed: "node-2", News: Gap{AfterS: 4}}} }, "news stay away after node-2"},
 	} {
@@ -59,6 +59,14 @@ func TestAReportSaysWhichFigureIsMissed(t *testing.T) {
 		}
 		if text := r.Text(); strings.Contains(text, "MISSED") != (c.missed != "") {
 			t.Errorf("%s: %s", name, text)
+		}
+	}
+}
+
+func TestTrafficMayGrowAsTheRidesThatCrossNodesDo(t *testing.T) {
+	for nodes, want := range map[int]float64{2: 1.5, 4: 1.2, 8: 1.2} {
+		if got := growthLimit(nodes); got != want {
+			t.Errorf("%d to %d nodes: %g times, want %g", nodes, 2*nodes, got, want)
 		}
 	}
 }
