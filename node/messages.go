@@ -18,6 +18,8 @@ func (n *Node) OnMessage(m events.Message) {
 		n.fleet.applyFleet(m.Payload)
 	case topicOffer, topicWithdraw, topicDeclined, topicDriverGone:
 		n.offers.receiveMessage(m)
+	case topicWaiting:
+		n.waiting.receiveList(m.Payload)
 	case auth.TopicRevoked:
 		n.revocations.ApplyNotice(m.Payload)
 	case string(trips.TopicTrip):

@@ -120,6 +120,7 @@ type Node struct {
 	routes      *routing.Client
 	surge       *surgeUpdater
 	dispatcher  *dispatch.Dispatcher
+	waiting     *waitingExchange
 	offers      *offerTransport
 	relay       *events.Relay
 
@@ -317,6 +318,7 @@ func (n *Node) startBackground(p *parts) {
 	p.startPart("gateway", n.gateway.Run)
 	p.startPart("revocations", n.revocations.Run)
 	p.startPart("fleet", n.fleet.run)
+	p.startPart("waiting trips", n.waiting.run)
 	p.startPart("surge", n.surge.run)
 	p.startPart("sweep", n.sweepDrivers)
 	n.startSettlement(p)
