@@ -36,7 +36,8 @@ type Config struct {
 	Transport  OfferTransport
 	OwnsRegion func(location.Region) bool // nil: every region.
 	// WaitingElsewhere returns the trips that wait in windows of other
-	// dispatchers near by, as far as is known; nil: none.
+	// dispatchers near by, as far as is known; nil: none. The dispatcher
+	// changes the slice.
 	WaitingElsewhere func() []trips.Trip
 	Policy           Policy           // Zero: the nearest driver by air.
 	Now              func() time.Time // nil: time.Now.
