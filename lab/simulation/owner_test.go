@@ -1,30 +1,18 @@
 package simulation
 
 import (
-	"fmt"
-	"slices"
 	"testing"
 	"time"
 
 	"github.com/ridehail/ridehail/dispatch"
 	"github.com/ridehail/ridehail/events"
-	"github.com/ridehail/ridehail/location"
 )
-
-// ownerNumber is the rule of the nodes.
-func ownerNumber(region location.Region, owners int) int {
-	names := make([]string, owners)
-	for i := range names {
-		names[i] = fmt.Sprint("node-", i)
-	}
-	return slices.Index(names, events.RegionOwner(region, names))
-}
 
 // overload is an hour of a small city with far too few drivers, where owners
 // want the same drivers most.
 func overload(t testing.TB) Config {
 	return Config{City: builtInCity(t), Seed: 5, Drivers: 50, RidersPerHour: 150, Hours: 1, Begin: 17,
-		Policy: dispatch.BatchedPolicy, OwnerOf: ownerNumber}
+		Policy: dispatch.BatchedPolicy, OwnerOf: events.OwnerNumber}
 }
 
 // lossBound is the share of the completed trips that four owners may cost.
