@@ -19,7 +19,7 @@ func Nodes() finding.Experiment {
 		Asks:      []string{"R1", "R2"},
 		Question:  "What does it cost when every node hears everything?",
 		Teaser:    "tell all, or subscribe",
-		Situation: "Suppose that each node tells all others where its cars are. Twice the nodes, twice the cars: together they hear",
+		Situation: "Suppose each node tells all where its cars are. Twice the nodes, twice the cars: together they hear",
 		Options:   []string{"as much as before", "twice as much", "four times as much", "eight times as much"},
 		Knobs: []finding.Knob{
 			{Name: "nodes", Label: "Nodes", Help: "The most of them; halved three times.", Default: 16, Low: 2, High: 24, Step: 1},
@@ -32,8 +32,8 @@ func Nodes() finding.Experiment {
 		Real:       "events on one Redis, a client for each node; wire.Fleet; sharedstate; owners by rendezvous hashing",
 		Made:       "the cars; " + fmt.Sprint(rounds) + " rounds, in which each node tells of each region once",
 		Code: []finding.Code{
-			{File: "events/owners.go", Func: "RegionOwner", Why: "the node that must know a region's cars"},
-			{File: "node/fleet.go", Why: "tells that node, not all"},
+			{File: "events/owners.go", Func: "RegionOwner", Why: "who must know a region's cars"},
+			{File: "events/members.go", Func: "Members.OwnersAround", Why: "whom a search at a place asks"},
 		},
 		Next:  "ridehail lab nodes --viewers 4, for a city whose riders are spread over more nodes",
 		Frame: func(v finding.Values) plot.Chart { return newCity(v).emptyChart() },
