@@ -36,7 +36,8 @@ type Config struct {
 	Transport  OfferTransport
 	OwnsRegion func(location.Region) bool // nil: every region.
 	// WaitingElsewhere returns the trips that wait in windows of other
-	// dispatchers near by, as far as is known; nil: none.
+	// dispatchers near by, as far as is known; nil: none. The dispatcher
+	// changes the slice.
 	WaitingElsewhere func() []trips.Trip
 	// LookAround asks other nodes for the drivers around and puts them into
 	// Drivers. It may block for a moment; nil: all drivers are in Drivers.

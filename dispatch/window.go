@@ -77,6 +77,15 @@ func (w *windowMatcher) removeWaiting(id trips.TripID) {
 	delete(w.waiting, id)
 }
 
+// listElsewhere returns the trips that wait at other dispatchers and not here:
+// while a region changes hands, two may search for the same trip.
+func (w *windowMatcher) listElsewhere() []trips.Trip {
+	elsewhere := w.dispatcher.cfg.WaitingElsewhere()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.DeleteFunc(elsewhere, func(t trips.Trip) bool { _, here := w.waiting[t.ID]; return here })
+}
+
 // WaitingTrips appends to dst the trips that wait for a driver in this
 // dispatcher's window, in no order: what other dispatchers around should leave
 // drivers for. Any goroutine may call it.
@@ -153,7 +162,7 @@ func (w *windowMatcher) matchWindow(ctx context.Context, members []*windowMember
 	if len(window) > 0 {
 		// Drivers whom the cheapest matching gives to trips of other
 		// dispatchers are left to them.
-		window = append(window, FindRivals(w.dispatcher.cfg.Drivers, w.dispatcher.cfg.WaitingElsewhere(), policy, w.dispatcher.cfg.Rules, now)...)
+		window = append(window, FindRivals(w.dispatcher.cfg.Drivers, w.listElsewhere(), policy, w.dispatcher.cfg.Rules, now)...)
 		for _, p := range policy.Matcher.MatchWindow(ctx, window) {
 			pairs[p.Trip] = p
 		}

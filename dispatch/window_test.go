@@ -283,3 +283,25 @@ func cheapestByBruteForce(window []Candidates, i int, taken map[trips.DriverID]b
 
 	return best
 }
+
+func TestADriverIsLeftToAnOlderTripThatWaitsElsewhere(t *testing.T) {
+	var elsewhere []trips.Trip // read by the window's goroutine while the test's waits
+	runInTown(t, metresOf{"a": 300}, func(w *testTown) {
+		elsewhere = []trips.Trip{{ID: "rival", State: trips.Requested, RequestedAt: time.Now().Add(-time.Minute)}}
+		w.requestTrip("r1", true)
+		w.advance(DefaultWindow)
+		w.wantOffered()
+
+		if waiting := w.dispatcher.WaitingTrips(nil); len(waiting) != 1 || waiting[0].Rider != "r1" {
+			t.Errorf("waiting here: %v", waiting)
+		}
+
+		// The same trip, told by a dispatcher that has lost the region, is none.
+		elsewhere = []trips.Trip{{ID: w.dispatcher.WaitingTrips(nil)[0].ID, RequestedAt: time.Now().Add(-time.Minute)}}
+		w.advance(DefaultWindow)
+		w.wantOffered("a")
+		if waiting := w.dispatcher.WaitingTrips(nil); len(waiting) != 0 {
+			t.Errorf("waiting here: %v", waiting)
+		}
+	}, withWindows, func(c *Config) { c.WaitingElsewhere = func() []trips.Trip { return slices.Clone(elsewhere) } })
+}

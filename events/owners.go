@@ -2,6 +2,7 @@ package events
 
 import (
 	"cmp"
+	"fmt"
 	"math"
 	"slices"
 	"sync"
@@ -24,6 +25,16 @@ const blockOwners = 8
 // does not matter. All nodes must use the same rule.
 func RegionOwner(region location.Region, nodes []string) string {
 	return newOwnerView(nodes, false).ownerOf(region)
+}
+
+// OwnerNumber returns which of so many nodes, from 0 on, owns the region, for a
+// simulation of nodes without names.
+func OwnerNumber(region location.Region, nodes int) int {
+	names := make([]string, nodes)
+	for i := range names {
+		names[i] = fmt.Sprint("node-", i)
+	}
+	return slices.Index(names, RegionOwner(region, names))
 }
 
 // OldRegionOwner is the rule of earlier builds: the node whose hash with the

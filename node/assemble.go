@@ -98,9 +98,12 @@ func (n *Node) assembleDispatcher(service *trips.Service) error {
 	if err != nil {
 		return fmt.Errorf("%w: --policy: %w", ErrUsage, err)
 	}
+	n.waiting = &waitingExchange{node: n.cfg.Name, ownersAround: n.members.OwnersAround, isSilent: n.members.HasEarlierBuild,
+		publish: n.redis.Publish, now: n.clock.Now, log: n.log, told: map[string]toldList{}, heard: map[string]heardList{}}
 	n.dispatcher = dispatch.New(dispatch.Config{Node: n.cfg.Name, Trips: service, Store: n.db, Drivers: n.drivers,
 		Transport: n.offers, Now: n.clock.Now, OwnsRegion: n.members.OwnsRegion, LookAround: n.fleet.questions.LookAround,
-		Policy: policy, Log: n.log, Registerer: n.registry})
+		WaitingElsewhere: n.waiting.listElsewhere, Policy: policy, Log: n.log, Registerer: n.registry})
+	n.waiting.listWaiting = n.dispatcher.WaitingTrips
 	return nil
 }
 

@@ -25,6 +25,8 @@ func (n *Node) OnMessage(m events.Message) {
 		n.fleet.onWatched(m.Payload)
 	case topicDemand:
 		n.surge.takeCounts(m.Payload)
+	case topicWaiting:
+		n.waiting.receiveList(m.Payload)
 	case auth.TopicRevoked:
 		n.revocations.ApplyNotice(m.Payload)
 	case string(trips.TopicTrip):

@@ -124,6 +124,7 @@ type Node struct {
 	routes      *routing.Client
 	surge       *surgeUpdater
 	dispatcher  *dispatch.Dispatcher
+	waiting     *waitingExchange
 	offers      *offerTransport
 	relay       *events.Relay
 
@@ -323,6 +324,7 @@ func (n *Node) startBackground(p *parts) {
 	p.startPart("fleet", n.fleet.run)
 	p.startPart("cars on a trip", n.fleet.runCars)
 	p.startPart("answers about cars", n.fleet.questions.run)
+	p.startPart("waiting trips", n.waiting.run)
 	p.startPart("surge", n.surge.run)
 	p.startPart("sweep", n.sweepDrivers)
 	n.startSettlement(p)

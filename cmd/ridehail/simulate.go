@@ -5,14 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
-	"slices"
 	"sync"
 	"time"
 
 	"github.com/ridehail/ridehail/dispatch"
 	"github.com/ridehail/ridehail/events"
 	"github.com/ridehail/ridehail/lab/simulation"
-	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/routing"
 )
 
@@ -48,7 +46,7 @@ func (c *simulateCmd) Run(ctx context.Context, p *process) error {
 		return fmt.Errorf("%w: city: %w", errUsage, err)
 	}
 
-	cfg := simulation.Config{City: city, OwnerOf: ownerNumber, Alone: c.Alone, Drivers: c.Drivers, RidersPerHour: c.RidersPerHour, Hours: c.Hours, Begin: c.Begin, Surge: c.Surge,
+	cfg := simulation.Config{City: city, OwnerOf: events.OwnerNumber, Alone: c.Alone, Drivers: c.Drivers, RidersPerHour: c.RidersPerHour, Hours: c.Hours, Begin: c.Begin, Surge: c.Surge,
 		Weights: dispatch.Weights{MaxPickup: c.Patience, MaxWait: c.LastCall, WaitWeight: c.Age, IdleWeight: c.Idle}}
 	report, err := simulation.Compare(ctx, cfg, simulation.Variants(c.Policy, c.Owners), simulation.ConsecutiveSeeds(c.Seed, c.Seeds), runtime.GOMAXPROCS(0), c.showProgress(p))
 	switch {
@@ -63,15 +61,6 @@ func (c *simulateCmd) Run(ctx context.Context, p *process) error {
 	}
 
 	return p.printResult(c.JSON, report, report.Text())
-}
-
-// ownerNumber numbers the node that owns a region, by the rule of all nodes.
-func ownerNumber(region location.Region, owners int) int {
-	names := make([]string, owners)
-	for i := range names {
-		names[i] = fmt.Sprintf("node-%d", i)
-	}
-	return slices.Index(names, events.RegionOwner(region, names))
 }
 
 // showProgress returns a function that prints which run has ended and how fast

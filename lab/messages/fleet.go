@@ -47,13 +47,14 @@ func (s *redisServer) close() { _ = s.first.Close() }
 // arrangement says which regions a node listens to.
 type arrangement func(c city, names []string, node int, regions []location.Region) []location.Region
 
-// everyRegion is what the app does.
+// everyRegion is the simplest.
 func everyRegion(_ city, _ []string, _ int, regions []location.Region) []location.Region {
 	return regions
 }
 
-// neededRegions are those that the node owns, and those that its riders look
-// at: of a region with two viewers, the two nodes after its owner.
+// neededRegions is what the app's way amounts to: the regions that the node
+// owns, and those that its riders look at. Of a region with two viewers, these
+// are the two nodes after its owner.
 func neededRegions(c city, names []string, node int, regions []location.Region) (out []location.Region) {
 	for _, r := range regions {
 		owner := slices.Index(names, events.RegionOwner(r, names))
@@ -189,7 +190,7 @@ type teller struct {
 }
 
 // tellOfCars moves the node's cars and publishes them, a message for each
-// region, as the app's fleetReplicator does.
+// region.
 func (n *teller) tellOfCars(ctx context.Context, f *fleet, round int) error {
 	now := time.Now()
 	for i, region := range f.regions {

@@ -19,7 +19,7 @@ func Nodes() finding.Experiment {
 		Asks:      []string{"R1", "R2"},
 		Question:  "What does it cost when every node hears everything?",
 		Teaser:    "tell all, or subscribe",
-		Situation: "Each node tells all others where its cars are. Twice the nodes, twice the cars: together they hear",
+		Situation: "Suppose each node tells all where its cars are. Twice the nodes, twice the cars: together they hear",
 		Options:   []string{"as much as before", "twice as much", "four times as much", "eight times as much"},
 		Knobs: []finding.Knob{
 			{Name: "nodes", Label: "Nodes", Help: "The most of them; halved three times.", Default: 16, Low: 2, High: 24, Step: 1},
@@ -32,8 +32,8 @@ func Nodes() finding.Experiment {
 		Real:       "events on one Redis, a client for each node; wire.Fleet; sharedstate; owners by rendezvous hashing",
 		Made:       "the cars; " + fmt.Sprint(rounds) + " rounds, in which each node tells of each region once",
 		Code: []finding.Code{
-			{File: "node/fleet.go", Func: "fleetReplicator.publishFleets", Why: "one message a region"},
-			{File: "node/node.go", Func: "Node.startBackground", Why: "listens to all regions"},
+			{File: "events/owners.go", Func: "RegionOwner", Why: "who must know a region's cars"},
+			{File: "events/members.go", Func: "Members.OwnersAround", Why: "whom a search at a place asks"},
 		},
 		Next:  "ridehail lab nodes --viewers 4, for a city whose riders are spread over more nodes",
 		Frame: func(v finding.Values) plot.Chart { return newCity(v).emptyChart() },
@@ -216,7 +216,7 @@ func noticeNodes(c city, all []Size) []string {
 		fmt.Sprintf("Told all, %d nodes heard %d messages for %d published, and keep %d copies of %d cars.",
 			most.Nodes, most.All.Heard, most.Published, most.All.Kept, most.Nodes*c.regions*c.cars),
 		growth,
-		fmt.Sprintf("This app tells all: every node hears every driver. Owner and viewers would hear %d of %d.",
+		fmt.Sprintf("This app does the second: a free car is told to the owner of its region, a car on a ride to those who watch it. They hear %d of %d.",
 			most.Subscribed.Heard, most.All.Heard),
 	}
 }
