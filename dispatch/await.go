@@ -44,6 +44,10 @@ func (s *search) handleSignal(ctx context.Context, n signal, o *Offer) outcome {
 		if o != nil && n.driver == o.Driver {
 			return outcomeDriverGone
 		}
+	case driverBusy:
+		if o != nil && n.offerID == o.ID && n.driver == o.Driver {
+			return outcomeDriverBusy
+		}
 	}
 
 	return outcomeNone

@@ -36,8 +36,13 @@ type Config struct {
 	Transport  OfferTransport
 	OwnsRegion func(location.Region) bool // nil: every region.
 	Policy     Policy                     // Zero: the nearest driver by air.
-	Now        func() time.Time           // nil: time.Now.
-	Epoch      uint64                     // Fences offers; 0: Unix ms at New.
+
+	// LookAround asks other nodes for the drivers around and puts them into
+	// Drivers. It may block for a moment; nil: all drivers are in Drivers.
+	LookAround func(ctx context.Context, areas []sharedstate.Area)
+
+	Now   func() time.Time // nil: time.Now.
+	Epoch uint64           // Fences offers; 0: Unix ms at New.
 
 	Rules
 	ScanEvery   time.Duration // 2 s
@@ -145,6 +150,15 @@ func (d *Dispatcher) OnOfferDeclined(offerID string, id trips.DriverID) {
 func (d *Dispatcher) OnDriverGone(id trips.DriverID) {
 	if s := d.searchHolding(id); s != nil {
 		s.sendSignal(signal{kind: driverGone, driver: id})
+	}
+}
+
+// OnDriverBusy reports that the driver was not free when the offer came to the
+// driver's node: another node was faster. It never blocks. It ignores an offer
+// that is no longer out.
+func (d *Dispatcher) OnDriverBusy(offerID string, id trips.DriverID) {
+	if s := d.searchHolding(id); s != nil {
+		s.sendSignal(signal{kind: driverBusy, driver: id, offerID: offerID})
 	}
 }
 

@@ -32,10 +32,10 @@ func NewInbox(now func() time.Time) *Inbox {
 	return &Inbox{now: now, offers: map[string]Offer{}, recentIDs: map[string]time.Time{}, sweepAt: minSweepSize, forgetAt: minSweepSize}
 }
 
-// Put keeps an offer until it is taken, dropped or expires. It removes offers
-// of the same trip by an older dispatcher. It ignores an offer that is itself
-// the older one.
-func (b *Inbox) Put(o Offer) {
+// Put keeps an offer until it is taken, dropped or expires. It removes and
+// returns offers of the same trip by an older dispatcher. It ignores an offer
+// that is itself the older one, and returns it.
+func (b *Inbox) Put(o Offer) (older []Offer) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 
@@ -48,14 +48,28 @@ func (b *Inbox) Put(o Offer) {
 			continue
 		}
 		if held.Epoch > o.Epoch {
-			return
+			return append(older, o)
 		}
 		if held.Epoch < o.Epoch {
 			b.removeOfferLocked(id)
+			older = append(older, held)
 		}
 	}
 
 	b.offers[o.ID] = o
+	return older
+}
+
+// OffersFrom returns the offers that a node's dispatcher made.
+func (b *Inbox) OffersFrom(node string) (made []Offer) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, o := range b.offers {
+		if o.Node == node && !b.isExpired(o) {
+			made = append(made, o)
+		}
+	}
+	return made
 }
 
 // Take removes and returns the offer, if it was made to driver d and has not

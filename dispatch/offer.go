@@ -49,6 +49,9 @@ var (
 	// ErrUnreachable is what an OfferTransport returns when it cannot reach the
 	// driver's phone.
 	ErrUnreachable = errors.New("the driver cannot be reached")
+	// ErrBusy is what a driver's node answers to another node's offer while the
+	// driver is held by an offer, on a trip or off duty.
+	ErrBusy = errors.New("the driver is not free")
 	// ErrOfferGone is what an Inbox returns for an offer that expired, was
 	// withdrawn or was never made to the driver.
 	ErrOfferGone = errors.New("this offer is gone: wait for the next one")

@@ -110,6 +110,12 @@ func (h *SearchState) MarkSilent(id trips.DriverID, since time.Time) {
 	h.askAfter[id] = since.Add(h.rules.AskAgainAfter)
 }
 
+// MarkBusy records that another search holds the driver. The search asks the
+// driver again after RetryEvery.
+func (h *SearchState) MarkBusy(id trips.DriverID, since time.Time) {
+	h.askAfter[id] = since.Add(h.rules.RetryEvery)
+}
+
 // Exhausted reports whether the trip has waited, or been offered, long enough.
 // The reason is why it then expires.
 func (h *SearchState) Exhausted(now time.Time) (reason string, yes bool) {

@@ -19,14 +19,15 @@ const (
 	tripUncertain                   // Read the trip from the store again.
 	offerDeclined                   // The driver does not want the offer.
 	driverGone                      // The driver's phone is gone.
+	driverBusy                      // The driver's node says ErrBusy.
 )
 
 // signal is what other goroutines tell a search.
 type signal struct {
 	kind    signalKind
 	trip    trips.Trip     // Of tripChanged.
-	driver  trips.DriverID // Of offerDeclined and driverGone.
-	offerID string         // Of offerDeclined.
+	driver  trips.DriverID // Of offerDeclined, driverGone and driverBusy.
+	offerID string         // Of offerDeclined and driverBusy.
 }
 
 // outcome is how a step of a search, or the whole search, ended. Its values are
@@ -41,6 +42,7 @@ const (
 	outcomeClosed     outcome = "over" // Another driver has it, or it ended.
 	outcomeDeclined   outcome = "declined"
 	outcomeDriverGone outcome = "driver_gone"
+	outcomeDriverBusy outcome = "driver_busy"
 	outcomeStopped    outcome = "stopped"
 	outcomeGaveUp     outcome = "gave_up"
 )
@@ -133,6 +135,7 @@ func (s *search) chooseDriver(ctx context.Context) (p Assignment, ok bool, end o
 		return s.dispatcher.windows.joinWindow(ctx, s)
 	}
 
+	s.dispatcher.lookAround(ctx, []*SearchState{s.state})
 	ask, ok := s.state.FindCandidates(s.dispatcher.cfg.Drivers, policy.MinCandidates(), s.dispatcher.cfg.Now())
 	if !ok {
 		return Assignment{}, false, outcomeNone
@@ -203,6 +206,10 @@ func (s *search) sendOffer(ctx context.Context, o Offer) outcome {
 	case outcomeDeclined:
 		count("declined").Inc()
 		s.state.MarkDeclined(o.Driver)
+	case outcomeDriverBusy:
+		count("driver_busy").Inc()
+		s.state.OffersMade-- // The phone never had it.
+		s.state.MarkBusy(o.Driver, s.dispatcher.cfg.Now())
 	case outcomeDriverGone:
 		count("driver_gone").Inc()
 		s.state.MarkSilent(o.Driver, asked)

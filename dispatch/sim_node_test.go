@@ -119,7 +119,7 @@ func (n *simNode) crashAndRestart() {
 	}
 	n.city.pause(n.city.drawDuration(time.Second, 20*time.Second))
 	peer := n.otherNode().currentProcess()
-	lost, _ := peer.drivers.ChangedSince(n.name, 0, nil)
+	lost := peer.drivers.DriversOf(n.name, nil)
 	for _, d := range lost {
 		peer.drivers.Disconnect(d.ID, n.name)
 	}
@@ -155,7 +155,7 @@ func (l *simProcess) replicateDrivers() {
 		case <-time.After(30 * time.Second):
 		}
 
-		all, _ := l.drivers.ChangedSince(l.node.name, 0, nil)
+		all := l.drivers.DriversOf(l.node.name, nil)
 		l.node.city.sendMessage(func() {
 			peer := l.node.otherNode().currentProcess()
 			for _, d := range all {

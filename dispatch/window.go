@@ -90,6 +90,12 @@ func (w *windowMatcher) run(ctx context.Context) {
 // them, and sends each member its result.
 func (w *windowMatcher) matchWindow(ctx context.Context, members []*windowMember) {
 	members = slices.DeleteFunc(members, func(g *windowMember) bool { return g.hasLeft.Load() })
+	states := make([]*SearchState, len(members))
+	for i, g := range members {
+		states[i] = g.search.state
+	}
+	w.dispatcher.lookAround(ctx, states)
+
 	var window []Candidates
 	now, policy := w.dispatcher.cfg.Now(), w.dispatcher.cfg.Policy
 	for _, g := range members {

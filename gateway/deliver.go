@@ -232,12 +232,18 @@ func (s *session) learnTripLocked(t trips.Trip) {
 
 	s.out.followCar(t.ID, driver, func(id trips.DriverID) (d sharedstate.Driver, ok bool) {
 		if id == "" {
-			s.g.sessions.Unwatch(s)
+			s.g.onWatchChanged(s.g.sessions.Unwatch(s))
 			return d, false
 		}
-		if s.left || !s.g.sessions.Watch(s, id) {
+		if s.left {
 			return d, false
 		}
+		before, ok := s.g.sessions.Watch(s, id)
+		if !ok {
+			return d, false
+		}
+		s.g.onWatchChanged(before)
+		s.g.onWatchChanged(id)
 		return s.g.cfg.Drivers.Get(id)
 	})
 }

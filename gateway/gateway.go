@@ -80,6 +80,14 @@ type Config struct {
 	// reader that took the position. It must not block; nil: ignored.
 	OnSuspect func(id trips.DriverID, why location.Flags, at time.Time)
 
+	// OnWatchChanged is called when a session here begins or ends to watch a
+	// driver's car; IsWatched tells whether one still does. It must not block and
+	// must not call the gateway otherwise; nil: ignored.
+	OnWatchChanged func(id trips.DriverID)
+	// LookAround asks other nodes for the cars in areas and puts them into
+	// Drivers. It may block for a moment; nil: all cars are in Drivers.
+	LookAround func(ctx context.Context, areas []sharedstate.Area)
+
 	Origins    []string // of browsers' pages besides our own; "*" means any
 	Limits     Limits
 	Registerer prometheus.Registerer
@@ -100,6 +108,8 @@ type Gateway struct {
 	userLocks       *userLocks
 	// holds one entry while a session must catch up
 	gaps chan struct{}
+	// holds the areas to ask other nodes about; the newest if there are several
+	areasWatched chan []sharedstate.Area
 
 	// The context of what sessions do; it ends when the drain has run out of
 	// time.
@@ -131,7 +141,7 @@ func New(cfg Config) *Gateway {
 	}
 
 	g := &Gateway{cfg: cfg, metrics: newMetrics(cfg.Registerer), sessions: sharedstate.NewSessions[*session](),
-		gaps: make(chan struct{}, 1), idle: make(chan struct{}), chatSubscribers: newChatSubscribers(), userLocks: newUserLocks()}
+		gaps: make(chan struct{}, 1), areasWatched: make(chan []sharedstate.Area, 1), idle: make(chan struct{}), chatSubscribers: newChatSubscribers(), userLocks: newUserLocks()}
 	g.sosService = &sos.Service{Store: cfg.Alerts, Trips: cfg.Store, CarPosition: g.carPosition, Now: cfg.Now}
 	g.resumes = newResumeBatcher(g.readResumeStates, g.spawn)
 	g.connLimiter = newConnLimiter(cfg.Limits.JoinsPerSec, cfg.Limits.JoinBurst)
@@ -197,6 +207,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 
 	catching.Go(func() { g.catchUpAll(ctx) })
 	catching.Go(func() { g.watchOurselves(ctx) })
+	catching.Go(func() { g.lookAroundAreas(ctx) })
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for {

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"math"
 	"time"
 
@@ -110,8 +111,65 @@ func (o *sender) watchArea(a *area) {
 	}
 	o.mu.Unlock()
 
-	if o.findCars(o.g.cfg.Now()) {
-		o.flush()
+	show := func() {
+		if o.findCars(o.g.cfg.Now()) {
+			o.flush()
+		}
+	}
+	if a == nil || o.g.cfg.LookAround == nil {
+		show()
+		return
+	}
+	o.g.spawn(func() {
+		o.g.cfg.LookAround(o.g.base, []sharedstate.Area{o.g.asked(a)})
+		show()
+	})
+}
+
+// asked returns what other nodes are asked about an area.
+func (g *Gateway) asked(a *area) sharedstate.Area {
+	return sharedstate.Area{Point: a.centre, Metres: a.metres, Limit: g.cfg.Limits.AreaCars}
+}
+
+// watchedArea returns where the rider looks at cars, or nil.
+func (o *sender) watchedArea() *area {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.cars.area
+}
+
+// refreshAreas asks for the cars of all watched areas, which the next lists
+// show. It does not wait for the answers. Phones that look at the same place
+// are one question.
+func (g *Gateway) refreshAreas(watched []*area) {
+	if g.cfg.LookAround == nil || len(watched) == 0 {
+		return
+	}
+
+	seen := map[area]bool{}
+	var areas []sharedstate.Area
+	for _, a := range watched {
+		if !seen[*a] {
+			seen[*a] = true
+			areas = append(areas, g.asked(a))
+		}
+	}
+
+	select {
+	case g.areasWatched <- areas:
+	default: // the last ones are asked for still
+	}
+}
+
+// lookAroundAreas asks for the cars of watched areas until ctx ends.
+func (g *Gateway) lookAroundAreas(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case areas := <-g.areasWatched:
+			g.cfg.LookAround(ctx, areas)
+		}
 	}
 }
 

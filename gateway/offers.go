@@ -16,11 +16,12 @@ import (
 )
 
 // DeliverOffer puts an offer into the hands of a driver connected here. It
-// returns dispatch.ErrUnreachable if the driver is not.
+// returns dispatch.ErrUnreachable if the driver is not, and dispatch.ErrBusy if
+// the driver is not free for an offer of another node.
 func (g *Gateway) DeliverOffer(o dispatch.Offer) error {
-	to := g.putOffer(o)
-	if len(to) == 0 {
-		return fmt.Errorf("driver %s has no socket on this node: %w", o.Driver, dispatch.ErrUnreachable)
+	to, err := g.putOffer(o)
+	if err != nil {
+		return err
 	}
 
 	for _, s := range to {
@@ -31,15 +32,53 @@ func (g *Gateway) DeliverOffer(o dispatch.Offer) error {
 
 // putOffer puts the offer into the inbox and returns the driver's sessions. If
 // there are none it keeps the offer out, since no session would end and hand it
-// back.
-func (g *Gateway) putOffer(o dispatch.Offer) []*session {
+// back. Our own dispatcher has reserved the driver already. For the offer of
+// another node the driver is reserved here, where all of them come.
+func (g *Gateway) putOffer(o dispatch.Offer) ([]*session, error) {
 	g.presence.Lock()
 	defer g.presence.Unlock()
 	to := g.sessions.OfUser(trips.Driver(o.Driver), nil)
-	if len(to) > 0 {
-		g.cfg.Inbox.Put(o)
+	if len(to) == 0 {
+		return nil, fmt.Errorf("driver %s has no socket on this node: %w", o.Driver, dispatch.ErrUnreachable)
 	}
-	return to
+
+	if outdated := g.keepOffer(o); outdated || o.Node == g.cfg.Node {
+		return to, nil
+	}
+
+	if err := g.cfg.Drivers.Reserve(o.Driver, o.ID); err != nil {
+		g.cfg.Inbox.Drop(o.ID)
+		return nil, fmt.Errorf("%w: %w", dispatch.ErrBusy, err)
+	}
+	// The dispatcher may die, and its withdrawal may be lost.
+	time.AfterFunc(o.ExpiresAt.Sub(g.cfg.Now()), func() { g.releaseHold(o) })
+	return to, nil
+}
+
+// keepOffer puts the offer into the inbox and ends the holds of those that it
+// replaces. It returns true if a newer dispatcher's offer of the trip is there.
+func (g *Gateway) keepOffer(o dispatch.Offer) (outdated bool) {
+	for _, older := range g.cfg.Inbox.Put(o) {
+		g.releaseHold(older)
+		outdated = outdated || older.ID == o.ID
+	}
+	return outdated
+}
+
+// releaseHold ends the hold of another node's offer. It does nothing the second
+// time. Our own dispatcher ends its holds itself.
+func (g *Gateway) releaseHold(o dispatch.Offer) {
+	if o.Node != g.cfg.Node {
+		g.cfg.Drivers.Release(o.Driver, o.ID)
+	}
+}
+
+// ReleaseHoldsOf ends the holds of a node that died, so that the dispatcher that
+// follows it may ask the same drivers. The phones may still accept.
+func (g *Gateway) ReleaseHoldsOf(node string) {
+	for _, o := range g.cfg.Inbox.OffersFrom(node) {
+		g.releaseHold(o)
+	}
 }
 
 // noOffersBecause returns why a driver gets no offers as things stand, or "".
@@ -73,6 +112,7 @@ func (s *session) answerOffer(ctx context.Context, id string, a *wire.AnswerOffe
 	o, err := s.g.cfg.Inbox.Take(driver, a.GetOfferId())
 	if !a.GetAccept() {
 		if err == nil {
+			s.g.releaseHold(o)
 			s.g.cfg.OnOfferDeclined(o)
 		}
 		return trips.Event{}, nil // an offer that is gone counts as declined
@@ -93,6 +133,8 @@ func (s *session) answerOffer(ctx context.Context, id string, a *wire.AnswerOffe
 	}
 	if err != nil {
 		s.returnOffer(o, err)
+	} else {
+		s.g.releaseHold(o)
 	}
 	return ev, err
 }
@@ -102,9 +144,10 @@ func (s *session) answerOffer(ctx context.Context, id string, a *wire.AnswerOffe
 // will be.
 func (s *session) returnOffer(o dispatch.Offer, err error) {
 	if translate.IsUnavailable(err) {
-		s.g.cfg.Inbox.Put(o)
+		s.g.keepOffer(o)
 		return
 	}
+	s.g.releaseHold(o)
 	s.g.cfg.OnOfferDeclined(o)
 }
 
@@ -172,6 +215,7 @@ func (g *Gateway) WithdrawOffer(o dispatch.Offer, reason string) {
 	if _, held := g.cfg.Inbox.Drop(o.ID); !held {
 		return // taken or declined meanwhile: the phone knows
 	}
+	g.releaseHold(o)
 
 	for _, s := range g.sessions.OfUser(trips.Driver(o.Driver), nil) {
 		s.afterWelcome(func() {

@@ -57,6 +57,16 @@ func (g *Gateway) DeliverReplica(id trips.DriverID) {
 	}
 }
 
+// IsWatched reports whether a session here watches the driver's car.
+func (g *Gateway) IsWatched(id trips.DriverID) bool { return g.sessions.IsWatched(id) }
+
+// onWatchChanged says that a session began or ended to watch a driver's car.
+func (g *Gateway) onWatchChanged(id trips.DriverID) {
+	if id != "" && g.cfg.OnWatchChanged != nil {
+		g.cfg.OnWatchChanged(id)
+	}
+}
+
 // deliverPosition takes a position of a car that the phone watches and writes
 // it at once if the ack window has room. It does not wait for a slow phone:
 // with room in the window the socket's buffer has room.

@@ -338,6 +338,7 @@ func (g *Gateway) unregisterSession(s *session) (loose []dispatch.Offer) {
 	g.presence.Lock()
 	defer g.presence.Unlock()
 
+	g.onWatchChanged(g.sessions.Unwatch(s))
 	g.sessions.Remove(s.user, s)
 	if s.user.Role != trips.RoleDriver || len(g.sessions.OfUser(s.user, nil)) > 0 {
 		return nil
@@ -348,6 +349,7 @@ func (g *Gateway) unregisterSession(s *session) (loose []dispatch.Offer) {
 
 	for _, o := range g.cfg.Inbox.OffersOf(id) {
 		if _, held := g.cfg.Inbox.Drop(o.ID); held {
+			g.releaseHold(o)
 			loose = append(loose, o)
 		}
 	}

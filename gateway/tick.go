@@ -39,6 +39,7 @@ func (g *Gateway) watchOurselves(ctx context.Context) {
 func (g *Gateway) tickSessions() {
 	now := g.cfg.Now()
 	lost := g.cfg.Drivers.Guard().SilenceCutoff(now, detector.CommsLostAfter)
+	var watched []*area
 	for _, s := range g.sessions.All(nil) {
 		switch silent := now.Sub(time.Unix(0, s.conn.lastHeard.Load())); {
 		case s.conn.hasEnded():
@@ -56,5 +57,9 @@ func (g *Gateway) tickSessions() {
 			// A phone that does not read must not delay the others.
 			g.spawn(s.out.flush)
 		}
+		if at := s.out.watchedArea(); at != nil {
+			watched = append(watched, at)
+		}
 	}
+	g.refreshAreas(watched)
 }

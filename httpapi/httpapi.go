@@ -26,12 +26,15 @@ import (
 // goroutines.
 type Config struct {
 	// The node's other parts, which the API asks and calls.
-	Trips       *trips.Service
-	Store       trips.Store
-	Room        *chat.Room
-	Receipts    payments.Store
-	Alerts      sos.Store
-	Drivers     *sharedstate.Drivers
+	Trips    *trips.Service
+	Store    trips.Store
+	Room     *chat.Room
+	Receipts payments.Store
+	Alerts   sos.Store
+	Drivers  *sharedstate.Drivers
+	// LookAround asks other nodes for the cars in areas and puts them into
+	// Drivers. It may block for a moment; nil: all cars are in Drivers.
+	LookAround  func(ctx context.Context, areas []sharedstate.Area)
 	Booking     *booking.Service
 	Tokens      *auth.Tokens
 	Revocations *auth.Revocations

@@ -58,7 +58,7 @@ func (a *API) postQuote(r *http.Request, who trips.Actor) (int, any, error) {
 		out.Path = append(out.Path, [2]float64{p.Lng, p.Lat})
 	}
 
-	near := a.cfg.Drivers.Nearest(q.From, nearbyMost, nearbyReach, nil)
+	near := a.findNearby(r.Context(), q.From)
 	out.CarsNearby = len(near)
 
 	if len(near) > 0 {

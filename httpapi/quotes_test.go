@@ -42,7 +42,7 @@ func (r *testAPI) takeQuote(rider trips.RiderID, token, key string) *httptest.Re
 // raiseSurge is a surge at the market, as far up as it goes.
 func raiseSurge(s *pricing.Surge) {
 	for i := range 60 {
-		s.Tick(time.Unix(1_700_000_000, 0).Add(time.Duration(i)*10*time.Second), slices.Repeat([]location.Point{market}, 20), nil)
+		s.Tick(time.Unix(1_700_000_000, 0).Add(time.Duration(i)*10*time.Second), pricing.CountByZone(slices.Repeat([]location.Point{market}, 20)), nil)
 	}
 }
 

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"encoding/json"
 	"math"
 	"net/http"
@@ -129,7 +130,15 @@ func (a *API) listNearby(r *http.Request, _ trips.Actor) (int, any, error) {
 	}
 
 	now := a.cfg.Now()
-	near := a.cfg.Drivers.Nearest(p, nearbyMost, nearbyReach, nil)
+	near := a.findNearby(r.Context(), p)
 	cars := listAsJSON(near, func(n sharedstate.NearbyDriver) *wire.Car { return translate.EncodeStrangersCar(n.Driver, now) })
 	return http.StatusOK, map[string][]json.RawMessage{"cars": cars}, nil
+}
+
+// findNearby returns the free cars near a place, the nearest first.
+func (a *API) findNearby(ctx context.Context, p location.Point) []sharedstate.NearbyDriver {
+	if a.cfg.LookAround != nil {
+		a.cfg.LookAround(ctx, []sharedstate.Area{{Point: p, Metres: nearbyReach, Limit: nearbyMost, FreeOnly: true}})
+	}
+	return a.cfg.Drivers.Nearest(p, nearbyMost, nearbyReach, nil)
 }

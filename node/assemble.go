@@ -2,7 +2,6 @@ package node
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 
 	"github.com/ridehail/ridehail/auth"
@@ -23,9 +22,10 @@ import (
 func (n *Node) assembleParts() error {
 	n.routes = routing.NewClient(cmp.Or(n.cfg.Routing, n.ownRoutingURL()), routing.ClientOptions{Straight: n.city.Straight()})
 	n.drivers = sharedstate.NewDrivers(sharedstate.DriverOptions{
-		FixFilter: location.DefaultFixFilter().WithPace(n.cfg.Speed), Now: n.clock.Now})
+		Node: n.cfg.Name, FixFilter: location.DefaultFixFilter().WithPace(n.cfg.Speed), Now: n.clock.Now})
 	n.registry.MustRegister(driversCollector{n.drivers}, routingCollector{n.routes})
-	n.surge = newSurgeUpdater(n.drivers, n.clock.Now, n.registry)
+	n.fleet = newFleetReplicator(n)
+	n.surge = newSurgeUpdater(n)
 	n.follower = sharedstate.NewTripFollower(n.drivers, n.db, n.cfg.Name, n.log)
 	n.offers = &offerTransport{node: n.cfg.Name, drivers: n.drivers, redis: n.redis, log: n.log}
 
@@ -41,8 +41,7 @@ func (n *Node) assembleParts() error {
 	}
 	service.OnCommitted = n.onCommitted
 	n.offers.gateway, n.offers.dispatcher = n.gateway, n.dispatcher
-	n.fleet = &fleetReplicator{node: n.cfg.Name, drivers: n.drivers, members: n.members, onMoved: n.gateway.DeliverReplica,
-		publish: n.publishMessage, log: n.log}
+	n.fleet.gateway = n.gateway
 	return nil
 }
 
@@ -78,13 +77,14 @@ func (n *Node) assembleAPIs(service *trips.Service) error {
 		Drivers: n.drivers, Inbox: dispatch.NewInbox(n.clock.Now), Auth: tokens,
 		JoinNews: n.news.joinUser, LeaveNews: n.news.leaveUser,
 		Publish: n.publishToUser, OnOfferDeclined: n.offers.sendDeclined, OnDriverGone: n.offers.sendDriverGone,
-		OnSuspect: n.suspects.Note, Origins: n.cfg.Origins, Registerer: n.registry, Now: n.clock.Now, Log: n.log,
+		OnSuspect: n.suspects.Note, OnWatchChanged: n.fleet.onWatchChanged, LookAround: n.fleet.questions.LookAround,
+		Origins: n.cfg.Origins, Registerer: n.registry, Now: n.clock.Now, Log: n.log,
 	})
 
 	n.revocations.OnRevoked, n.revocations.OnUnreadable = n.gateway.CloseRevoked, n.gateway.DropUnreadable
 	n.api = httpapi.New(httpapi.Config{
-		Trips: service, Store: n.db, Room: room, Receipts: n.db, Alerts: n.db, Drivers: n.drivers, Booking: bookings,
-		Tokens: tokens, Revocations: n.revocations, Suspects: n.suspects,
+		Trips: service, Store: n.db, Room: room, Receipts: n.db, Alerts: n.db, Drivers: n.drivers, LookAround: n.fleet.questions.LookAround,
+		Booking: bookings, Tokens: tokens, Revocations: n.revocations, Suspects: n.suspects,
 		Socket: n.gateway.ServeSocket, Webhook: n.newWebhook(), City: n.city, Pages: n.cfg.Pages, Ready: n.checkReady,
 		DevTokens: n.cfg.DevTokens, TimeScale: n.cfg.Speed, Registerer: n.registry, Now: n.clock.Now, Log: n.log,
 	})
@@ -98,7 +98,8 @@ func (n *Node) assembleDispatcher(service *trips.Service) error {
 		return fmt.Errorf("%w: --policy: %w", ErrUsage, err)
 	}
 	n.dispatcher = dispatch.New(dispatch.Config{Node: n.cfg.Name, Trips: service, Store: n.db, Drivers: n.drivers,
-		Transport: n.offers, Now: n.clock.Now, OwnsRegion: n.members.OwnsRegion, Policy: policy, Log: n.log, Registerer: n.registry})
+		Transport: n.offers, Now: n.clock.Now, OwnsRegion: n.members.OwnsRegion, LookAround: n.fleet.questions.LookAround,
+		Policy: policy, Log: n.log, Registerer: n.registry})
 	return nil
 }
 
@@ -114,11 +115,4 @@ func (n *Node) assembleNews() {
 	n.news = newUserNews(n.listener, func() bool { return n.redis.CheckListening() == nil })
 	n.oldBuilds = &oldBuilds{node: n.cfg.Name, members: n.members, listener: n.listener, drivers: n.drivers,
 		regions: n.city.Regions(), publish: n.redis.PublishAll, log: n.log}
-	n.listener.Follow(n.oldBuilds.channels()...) // drivers of other nodes
-}
-
-// publishMessage publishes to all nodes that listen to the region. The message
-// may be lost.
-func (n *Node) publishMessage(ctx context.Context, topic string, region location.Region, payload []byte) error {
-	return n.redis.Publish(ctx, events.OldRegionChannel(region), events.Message{Topic: topic, Region: region, Payload: payload})
 }

@@ -21,6 +21,10 @@ func (n *Node) OnMessage(m events.Message) {
 		n.offers.receiveMessage(m)
 	case events.TopicWake:
 		n.relay.Wake()
+	case topicWatched:
+		n.fleet.onWatched(m.Payload)
+	case topicDemand:
+		n.surge.takeCounts(m.Payload)
 	case auth.TopicRevoked:
 		n.revocations.ApplyNotice(m.Payload)
 	case string(trips.TopicTrip):

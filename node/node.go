@@ -319,7 +319,10 @@ func (n *Node) startBackground(p *parts) {
 	p.startPart("trip follower", n.follower.Run)
 	p.startPart("gateway", n.gateway.Run)
 	p.startPart("revocations", n.revocations.Run)
+	p.startPart("listening for cars", n.fleet.listener.Run)
 	p.startPart("fleet", n.fleet.run)
+	p.startPart("cars on a trip", n.fleet.runCars)
+	p.startPart("answers about cars", n.fleet.questions.run)
 	p.startPart("surge", n.surge.run)
 	p.startPart("sweep", n.sweepDrivers)
 	n.startSettlement(p)
@@ -345,6 +348,7 @@ func (n *Node) sweepDrivers(ctx context.Context) error {
 			return ctx.Err()
 		case <-tick.C:
 			n.drivers.RemoveInactive(n.clock.Now().Add(-forgetAfter))
+			n.fleet.removeUnheard()
 		}
 	}
 }

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -21,6 +22,10 @@ const (
 	topicDeclined   = "declined" // to the dispatching node
 	topicDriverGone = "vanished" // to the dispatching node
 )
+
+// reasonBusy marks a topicDriverGone as dispatch.ErrBusy: the phone is there, and
+// another offer was faster. A node of an earlier build takes the driver for gone.
+const reasonBusy = "busy"
 
 // answerTimeout bounds how long an answer may take to reach Redis.
 const answerTimeout = time.Second
@@ -78,7 +83,7 @@ func (t *offerTransport) sendDeclined(o dispatch.Offer) {
 		t.dispatcher.OnOfferDeclined(o.ID, o.Driver)
 		return
 	}
-	t.sendAnswer(o, topicDeclined)
+	t.sendAnswer(o, topicDeclined, "")
 }
 
 // sendDriverGone reports to the offer's dispatcher that the driver's phone is
@@ -88,13 +93,13 @@ func (t *offerTransport) sendDriverGone(o dispatch.Offer) {
 		t.dispatcher.OnDriverGone(o.Driver)
 		return
 	}
-	t.sendAnswer(o, topicDriverGone)
+	t.sendAnswer(o, topicDriverGone, "")
 }
 
-func (t *offerTransport) sendAnswer(o dispatch.Offer, topic string) {
+func (t *offerTransport) sendAnswer(o dispatch.Offer, topic, reason string) {
 	ctx, cancel := context.WithTimeout(context.Background(), answerTimeout)
 	defer cancel()
-	t.sendMessageOrWarn(ctx, o.Node, topic, offerMessage{Offer: o})
+	t.sendMessageOrWarn(ctx, o.Node, topic, offerMessage{o, reason})
 }
 
 func (t *offerTransport) sendMessageOrWarn(ctx context.Context, to, topic string, m offerMessage) {
@@ -121,7 +126,9 @@ func (t *offerTransport) receiveMessage(m events.Message) {
 
 	switch m.Topic {
 	case topicOffer:
-		if t.gateway.DeliverOffer(msg.Offer) != nil {
+		if err := t.gateway.DeliverOffer(msg.Offer); errors.Is(err, dispatch.ErrBusy) {
+			t.sendAnswer(msg.Offer, topicDriverGone, reasonBusy)
+		} else if err != nil {
 			t.sendDriverGone(msg.Offer)
 		}
 	case topicWithdraw:
@@ -129,6 +136,10 @@ func (t *offerTransport) receiveMessage(m events.Message) {
 	case topicDeclined:
 		t.dispatcher.OnOfferDeclined(msg.Offer.ID, msg.Offer.Driver)
 	case topicDriverGone:
-		t.dispatcher.OnDriverGone(msg.Offer.Driver)
+		if msg.Reason == reasonBusy {
+			t.dispatcher.OnDriverBusy(msg.Offer.ID, msg.Offer.Driver)
+		} else {
+			t.dispatcher.OnDriverGone(msg.Offer.Driver)
+		}
 	}
 }

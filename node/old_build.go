@@ -92,7 +92,7 @@ func (o *oldBuilds) publishDrivers(ctx context.Context) {
 		clear(o.told)
 	}
 
-	own, _ := o.drivers.ChangedSince(o.node, 0, nil)
+	own := o.drivers.DriversOf(o.node, nil)
 	changed := slices.DeleteFunc(own, func(d sharedstate.Driver) bool { return o.told[d.ID] == d })
 	messages, err := o.encodeFleets(changed)
 	if err == nil && len(messages) > 0 {

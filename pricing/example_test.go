@@ -20,7 +20,7 @@ func ExampleSurge() {
 	now := time.Unix(1_700_000_000, 0)
 	for range 10 {
 		now = now.Add(10 * time.Second)
-		surge.Tick(now, slices.Repeat([]location.Point{market}, 20), []location.Point{market})
+		surge.Tick(now, pricing.CountByZone(slices.Repeat([]location.Point{market}, 20)), pricing.CountByZone([]location.Point{market}))
 	}
 
 	fmt.Println("market", surge.MultiplierAt(market))

@@ -86,11 +86,12 @@ func NewSurge(o SurgeOptions) *Surge {
 	return &Surge{opts: o.withDefaults(), zones: map[location.Cell]*zone{}}
 }
 
-// Tick takes in the pickups of the requests since the last tick and the
-// positions of the drivers that are free now. Invalid points are ignored. The
-// first tick only starts the count.
-func (s *Surge) Tick(now time.Time, requests, free []location.Point) {
-	demand, supply := countByZone(requests), countByZone(free)
+// ZoneCounts counts things by zone.
+type ZoneCounts map[location.Cell]int
+
+// Tick takes in, by zone, the requests since the last tick and the drivers that
+// are free now. The first tick only starts the count.
+func (s *Surge) Tick(now time.Time, demand, supply ZoneCounts) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
@@ -100,7 +101,7 @@ func (s *Surge) Tick(now time.Time, requests, free []location.Point) {
 		return
 	}
 
-	for _, cells := range []map[location.Cell]int{demand, supply} {
+	for _, cells := range []ZoneCounts{demand, supply} {
 		for c := range cells {
 			s.ensureZoneLocked(c)
 		}
@@ -127,15 +128,25 @@ func (s *Surge) Tick(now time.Time, requests, free []location.Point) {
 // negligible is the demand or supply below which a zone is forgotten.
 const negligible = 1e-6
 
-// countByZone returns how many points lie in each zone.
-func countByZone(points []location.Point) map[location.Cell]int {
-	n := map[location.Cell]int{}
+// CountByZone returns how many points lie in each zone. Invalid points are
+// ignored.
+func CountByZone(points []location.Point) ZoneCounts {
+	n := ZoneCounts{}
 	for _, p := range points {
-		if c, err := location.CellOf(p); err == nil {
-			n[c.ParentCell()]++
+		if z := ZoneAt(p); z != 0 {
+			n[z]++
 		}
 	}
 	return n
+}
+
+// ZoneAt returns the zone of a place, or 0 for an invalid point.
+func ZoneAt(p location.Point) location.Cell {
+	c, err := location.CellOf(p)
+	if err != nil {
+		return 0
+	}
+	return c.ParentCell()
 }
 
 // ensureZoneLocked makes sure that the zone of a cell exists.
@@ -183,14 +194,10 @@ func (s *Surge) nextPrice(price Multiplier, pressure float64) Multiplier {
 
 // MultiplierAt returns the multiplier at a place; NoSurge for an invalid point.
 func (s *Surge) MultiplierAt(p location.Point) Multiplier {
-	c, err := location.CellOf(p)
-	if err != nil {
-		return NoSurge
-	}
-
+	zone := ZoneAt(p)
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	if z := s.zones[c.ParentCell()]; z != nil {
+	if z := s.zones[zone]; z != nil {
 		return z.price
 	}
 	return NoSurge

@@ -21,7 +21,7 @@ var (
 func tickMarket(s *Surge, from time.Time, ticks, requests, free int) time.Time {
 	for range ticks {
 		from = from.Add(10 * time.Second)
-		s.Tick(from, slices.Repeat([]location.Point{market}, requests), slices.Repeat([]location.Point{market}, free))
+		s.Tick(from, CountByZone(slices.Repeat([]location.Point{market}, requests)), CountByZone(slices.Repeat([]location.Point{market}, free)))
 	}
 	return from
 }
@@ -81,7 +81,7 @@ func TestNextDoorIsNotMuchCheaper(t *testing.T) {
 	now := start
 	for range 100 {
 		now = now.Add(10 * time.Second)
-		s.Tick(now, slices.Repeat([]location.Point{market}, 20), []location.Point{market, next})
+		s.Tick(now, CountByZone(slices.Repeat([]location.Point{market}, 20)), CountByZone([]location.Point{market, next}))
 	}
 
 	if m := s.MultiplierAt(next); m < 20 {
@@ -95,8 +95,8 @@ func TestWhateverHappensThePriceStaysInItsBounds(t *testing.T) {
 		s, now, last := NewSurge(o), start, NoSurge
 		for range rapid.IntRange(1, 60).Draw(t, "ticks") {
 			now = now.Add(time.Duration(rapid.Int64Range(-5, 60).Draw(t, "seconds")) * time.Second)
-			s.Tick(now, slices.Repeat([]location.Point{market, {Lng: 1e9}}, rapid.IntRange(0, 40).Draw(t, "requests")),
-				slices.Repeat([]location.Point{market}, rapid.IntRange(0, 40).Draw(t, "free")))
+			s.Tick(now, CountByZone(slices.Repeat([]location.Point{market, {Lng: 1e9}}, rapid.IntRange(0, 40).Draw(t, "requests"))),
+				CountByZone(slices.Repeat([]location.Point{market}, rapid.IntRange(0, 40).Draw(t, "free"))))
 			m := s.MultiplierAt(market)
 			if m < NoSurge || m > max(o.Cap, NoSurge) || m-last > o.Step || last-m > o.Step {
 				t.Fatalf("from %v to %v with %+v", last, m, o)

@@ -47,7 +47,7 @@ func fleetSize(n int) int {
 }
 
 func newFleet(n, shards int) *fleet {
-	f := &fleet{drivers: NewDrivers(DriverOptions{Shards: shards, SuspectAfter: time.Hour}),
+	f := &fleet{drivers: NewDrivers(DriverOptions{Node: "n", Shards: shards, SuspectAfter: time.Hour}),
 		ids: make([]trips.DriverID, n), handles: make([]DriverHandle, n), lastFix: make([]location.Fix, n), now: time.Now()}
 	rng := rand.New(rand.NewPCG(1, 2))
 	for i := range f.ids {
@@ -111,6 +111,35 @@ func BenchmarkShards(b *testing.B) {
 	for _, shards := range []int{1, 8, 64} {
 		b.Run(strconv.Itoa(shards), func(b *testing.B) { cachedFleet(hundredThousand(), shards).runMoves(b) })
 	}
+}
+
+// BenchmarkMovesTracked is BenchmarkMoves while changes are listed and taken five
+// times a second, as they are while other nodes are alive.
+func BenchmarkMovesTracked(b *testing.B) {
+	f := cachedFleet(hundredThousand(), 64)
+	f.drivers.SetTracking(true)
+	defer f.drivers.SetTracking(false)
+	f.drivers.TakeChanged(nil)
+
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	done := make(chan struct{})
+	defer close(done)
+	wg.Go(func() {
+		tick := time.NewTicker(200 * time.Millisecond)
+		defer tick.Stop()
+		var taken []Driver
+		for {
+			select {
+			case <-done:
+				return
+			case <-tick.C:
+				taken = f.drivers.TakeChanged(taken[:0])
+			}
+		}
+	})
+	b.ReportAllocs()
+	f.runMoves(b)
 }
 
 var fleets = map[string]*fleet{}

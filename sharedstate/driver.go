@@ -64,19 +64,34 @@ type NearbyDriver struct {
 	Idle time.Duration
 }
 
+// Area is a place where drivers are looked for.
+type Area struct {
+	Point    location.Point
+	Metres   float64
+	Limit    int  // The nearest drivers.
+	FreeOnly bool // Only drivers who may be offered a trip.
+}
+
 // entry is a driver as kept in a shard.
 type entry struct {
 	// Fixed at creation.
 	shard *shard
 
 	// Guarded by the shard's lock, with cellSlot also under the cell's.
-	driver      Driver       // driver.Status always equals deriveStatus().
-	cell        *cell        // nil until the driver has a position.
-	cellSlot    atomic.Int32 // Index in cell.drivers; written under cell.mu.
-	onDuty      bool
-	tripStatus  Status       // Reserved or OnTrip while driver.Trip is set.
-	endedTrip   trips.TripID // The last trip that ended.
-	changedTick uint64       // Tick of the last change.
+	driver   Driver       // driver.Status always equals deriveStatus().
+	cell     *cell        // nil until the driver has a position.
+	cellSlot atomic.Int32 // Index in cell.drivers; written under cell.mu.
+	onDuty   bool
+
+	// offeredElsewhere says that another node has made the driver an offer, by
+	// the driver's own node.
+	offeredElsewhere bool
+
+	// The lists of changeLists that the driver is in.
+	listed, listedOnTrip bool
+
+	tripStatus Status       // Reserved or OnTrip while driver.Trip is set.
+	endedTrip  trips.TripID // The last trip that ended.
 
 	// trackedAt is the phone's clock, in Unix nanoseconds, at the last fix that
 	// the track saw. It lies here so that most fixes need not load the track.
@@ -90,7 +105,7 @@ type entry struct {
 
 	// The padding makes an entry 512 bytes long, so that the fields that Move
 	// reads begin at a cache line.
-	_ [48]byte
+	_ [56]byte
 }
 
 // deriveStatus computes the status from the other fields, so that no two fields
@@ -99,7 +114,7 @@ func (e *entry) deriveStatus() Status {
 	switch {
 	case e.driver.Trip != "":
 		return e.tripStatus
-	case e.driver.Hold != "":
+	case e.driver.Hold != "", e.offeredElsewhere:
 		return Offered
 	case e.onDuty:
 		return Available

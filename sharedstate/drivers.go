@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"hash/maphash"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/ridehail/ridehail/internal/detector"
@@ -17,6 +16,9 @@ import (
 type DriverOptions struct {
 	// FixFilter accepts or refuses fixes; location.DefaultFixFilter.
 	FixFilter location.FixFilter
+
+	// Node is the name of this node, whose drivers TakeChanged returns.
+	Node string
 
 	// Now is the clock; time.Now.
 	Now func() time.Time
@@ -42,12 +44,11 @@ type Drivers struct {
 	seed   maphash.Seed
 	shards []shard
 
-	// Safe for concurrent use. The guard is allocated apart from the tick,
-	// which every Move reads.
+	// Safe for concurrent use.
 	cells        *cellIndex
-	changeTick   atomic.Uint64
 	guard        *detector.Guard
 	fingerprints *location.DriveFingerprints
+	tripMoved    chan struct{} // Holds a signal when TakeOnTrip has something.
 
 	// trackInterval is fixed at creation. Tracks skip fixes that follow faster.
 	trackInterval time.Duration
@@ -65,6 +66,8 @@ type shard struct {
 	statusCount map[Status]int // Over all entries.
 	accepted    uint64
 	rejects     map[location.RejectReason]uint64
+	tracking    bool // This node's drivers are listed when they change.
+	changes     changeLists
 
 	_ [64]byte // Keeps the next shard's lock off this cache line.
 }
@@ -84,7 +87,7 @@ func NewDrivers(opts DriverOptions) *Drivers {
 	opts.Shards = positiveOr(opts.Shards, 64)
 
 	d := &Drivers{opts: opts, seed: maphash.MakeSeed(), shards: make([]shard, opts.Shards), cells: newCellIndex(),
-		guard: new(detector.Guard), fingerprints: location.NewDriveFingerprints(fingerprintCapacity),
+		guard: new(detector.Guard), fingerprints: location.NewDriveFingerprints(fingerprintCapacity), tripMoved: make(chan struct{}, 1),
 		trackInterval: location.MinTrackInterval(opts.FixFilter.Pace)}
 	for i := range d.shards {
 		s := &d.shards[i]
@@ -92,7 +95,6 @@ func NewDrivers(opts DriverOptions) *Drivers {
 		s.rejects = map[location.RejectReason]uint64{}
 	}
 
-	d.changeTick.Store(1)
 	return d
 }
 
@@ -144,7 +146,9 @@ func (d *Drivers) updateStatusLocked(e *entry) {
 		e.driver.Status = now
 	}
 
-	e.changedTick = d.changeTick.Load()
+	if e.shard.tracking {
+		d.listChangeLocked(e)
+	}
 	if e.cell != nil {
 		e.cell.putDriver(e)
 	}
@@ -166,7 +170,7 @@ func (d *Drivers) Connect(id trips.DriverID, node string) DriverHandle {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e := s.ensureEntryLocked(id)
-	e.driver.Node, e.driver.Connected, e.enteredAt = node, true, d.opts.Now()
+	e.driver.Node, e.driver.Connected, e.enteredAt, e.offeredElsewhere = node, true, d.opts.Now(), false
 	d.updateStatusLocked(e)
 	return DriverHandle{d, e, node}
 }
@@ -178,12 +182,19 @@ func (s DriverHandle) Move(fix location.Fix, now time.Time) (location.RejectReas
 	s.entry.shard.mu.Lock()
 	defer s.entry.shard.mu.Unlock()
 
-	// A replica from another node was wrong: the phone sends its fixes here.
 	if d := &s.entry.driver; d.Node != s.node || !d.Connected {
-		d.Node, d.Connected = s.node, true
-		s.drivers.updateStatusLocked(s.entry)
+		s.reclaimLocked()
 	}
 	return s.drivers.applyFixLocked(s.entry, fix, now)
+}
+
+// reclaimLocked makes this the driver's node again. A replica from another node
+// was wrong: the phone sends its fixes here.
+func (s DriverHandle) reclaimLocked() {
+	s.drivers.restoreLocked(s.entry)
+	d := &s.entry.driver
+	d.Node, d.Connected, s.entry.offeredElsewhere = s.node, true, false
+	s.drivers.updateStatusLocked(s.entry)
 }
 
 // Disconnect records that the driver's socket at node is closed. It does
@@ -257,46 +268,15 @@ func (d *Drivers) storePositionLocked(e *entry, fix location.Fix, now time.Time)
 	}
 
 	e.driver.Fix, e.driver.ReceivedAt, e.driver.Cell = fix, now, to.hexagon.Cell
-	e.changedTick = d.changeTick.Load()
+	if e.shard.tracking {
+		d.listChangeLocked(e)
+	}
 	if from := e.cell; from != nil && from != to {
 		from.removeDriver(e)
 	}
 	e.cell = to
 	to.putDriver(e)
 	return true
-}
-
-// ApplyReplica applies a replica of another node's driver. The newest fix wins,
-// so that replicas may come late or twice. A hold stays, because this node
-// decided it. If the driver has come here from that node meanwhile, only a
-// newer position is used.
-func (d *Drivers) ApplyReplica(m Driver) {
-	s := d.shardOf(m.ID)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-
-	e := s.ensureEntryLocked(m.ID)
-	if older := m.Fix.At.Before(e.driver.Fix.At); older || (e.driver.Connected && e.driver.Node != m.Node && !m.Fix.At.After(e.driver.Fix.At)) {
-		return
-	}
-	if m.HasPosition() && m.Fix.At.After(e.driver.Fix.At) && (m.Fix.CheckRange() != nil || !d.storePositionLocked(e, m.Fix, m.ReceivedAt)) {
-		return
-	}
-	if e.driver.Connected && e.driver.Node != m.Node && !m.ReceivedAt.After(e.enteredAt) {
-		return
-	}
-
-	e.driver.Node, e.driver.Connected = m.Node, m.Connected
-	e.onDuty = m.Status != NonOperational
-
-	switch {
-	case m.Trip != "" && m.Trip != e.endedTrip:
-		e.bindTripLocked(m.Trip, m.Status)
-	case m.Trip == "":
-		e.driver.Trip = ""
-	}
-
-	d.updateStatusLocked(e)
 }
 
 // SetAvailable sets whether the driver wants trips. It does not touch the trip
@@ -405,47 +385,4 @@ func (d *Drivers) LastFix(id trips.DriverID, now time.Time) *trips.CarFix {
 	}
 	return &trips.CarFix{Point: known.Fix.Point, Accuracy: float64(known.Fix.Accuracy),
 		Age: max(0, now.Sub(known.ReceivedAt)), Pace: d.opts.FixFilter.Pace}
-}
-
-// ChangedSince appends to dst the node's drivers that changed since a tick, and
-// returns the tick for the next call. The first call passes 0.
-func (d *Drivers) ChangedSince(node string, since uint64, dst []Driver) ([]Driver, uint64) {
-	// Every change of an entry reads the tick under the lock taken below. So a
-	// change is either seen now or carries the new tick.
-	next := d.changeTick.Add(1)
-
-	for i := range d.shards {
-		s := &d.shards[i]
-		s.mu.RLock()
-		for _, e := range s.byID {
-			if e.changedTick >= since && e.driver.Node == node {
-				dst = append(dst, e.driver)
-			}
-		}
-		s.mu.RUnlock()
-	}
-	return dst, next
-}
-
-// RemoveInactive removes drivers who left, have no trip and no offer, and were
-// last heard at or before the given time. It returns how many it removed.
-func (d *Drivers) RemoveInactive(before time.Time) (n int) {
-	for i := range d.shards {
-		s := &d.shards[i]
-		s.mu.Lock()
-		for id, e := range s.byID {
-			if e.driver.Connected || e.driver.Trip != "" || e.driver.Hold != "" || e.driver.ReceivedAt.After(before) {
-				continue
-			}
-			if e.cell != nil {
-				e.cell.removeDriver(e)
-			}
-			s.statusCount[e.driver.Status]--
-			delete(s.byID, id)
-			n++
-		}
-		s.mu.Unlock()
-	}
-
-	return n
 }

@@ -35,7 +35,7 @@ func (c *clock) fixAt(p location.Point) location.Fix { return location.Fix{Point
 
 var lagoon = location.Point{Lng: 3.4, Lat: 6.45}
 
-func newDriversAt(c *clock) *Drivers { return NewDrivers(DriverOptions{Now: c.now}) }
+func newDriversAt(c *clock) *Drivers { return NewDrivers(DriverOptions{Node: "n1", Now: c.now}) }
 
 // enterOnDuty puts a driver who may be offered trips at a place.
 func enterOnDuty(t testing.TB, d *Drivers, c *clock, id trips.DriverID, p location.Point) {
@@ -222,17 +222,23 @@ func TestEveryChangeIsMirroredOnce(t *testing.T) {
 	enterOnDuty(t, d, c, "b", lagoon)
 	d.Connect("c", "n2")
 
-	got, tick := d.ChangedSince("n1", 0, nil)
-	if len(got) != 2 {
+	if got := d.TakeChanged(nil); len(got) != 0 {
+		t.Fatalf("%d drivers while nothing is tracked", len(got))
+	}
+	if got := d.DriversOf("n1", nil); len(got) != 2 {
 		t.Fatalf("%d drivers at first", len(got))
 	}
 
+	d.SetTracking(true)
 	d.SetAvailable("b", false)
-	got, tick = d.ChangedSince("n1", tick, nil)
-	if len(got) != 1 || got[0].ID != "b" {
-		t.Fatalf("after one change: %+v", got)
+	d.SetAvailable("b", true)
+	d.SetAvailable("b", false)
+	d.SetAvailable("c", true)
+	got := d.TakeChanged(nil)
+	if len(got) != 1 || got[0].ID != "b" || got[0].Status != NonOperational {
+		t.Fatalf("after changes of one driver: %+v", got)
 	}
-	if got, _ = d.ChangedSince("n1", tick, nil); len(got) != 0 {
+	if got = d.TakeChanged(nil); len(got) != 0 {
 		t.Fatalf("after none: %+v", got)
 	}
 }
@@ -391,7 +397,10 @@ func callAtRandom(d *Drivers, rng *rand.Rand) {
 	case 10:
 		d.ApplyReplica(Driver{ID: id, Node: "n" + word, Fix: location.Fix{Point: p, At: time.Now()}, ReceivedAt: time.Now(), Connected: true, Status: Available})
 	case 11:
-		d.ChangedSince("n1", 0, nil)
+		d.DriversOf("n1", nil)
+		d.SetTracking(rng.IntN(4) > 0)
+		d.Touch(id)
+		d.RemoveUnheard(time.Now().Add(-time.Millisecond), time.Now().Add(-time.Millisecond))
 		d.RemoveInactive(time.Now().Add(-time.Millisecond))
 	}
 }

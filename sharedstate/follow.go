@@ -99,7 +99,7 @@ func (f *TripFollower) Resync(ctx context.Context) error {
 	defer cancel()
 
 	// A trip that begins after this line costs no read of its own below.
-	known, _ := f.drivers.ChangedSince(f.node, 0, nil)
+	known := f.drivers.DriversOf(f.node, nil)
 	driven, err := f.store.TripsWithDriver(ctx)
 	if err != nil {
 		return fmt.Errorf("trips under way: %w", err)

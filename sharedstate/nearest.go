@@ -47,21 +47,22 @@ func (d *Drivers) FindAround(p location.Point, metres float64, limit int, dst []
 	return dst
 }
 
-// AvailablePositions appends to dst the positions of all drivers who could be
-// offered a trip, of all nodes and in no order.
-func (d *Drivers) AvailablePositions(dst []location.Point) []location.Point {
+// CountFree returns, by cell, how many drivers could be offered a trip, of all
+// nodes.
+func (d *Drivers) CountFree() map[location.Cell]int {
 	since := d.heardSince(d.opts.SuspectAfter)
+	free := map[location.Cell]int{}
 	for i := range d.shards {
 		s := &d.shards[i]
 		s.mu.RLock()
 		for _, e := range s.byID {
-			if e.isFree() && e.driver.HasPosition() && !e.driver.ReceivedAt.Before(since) {
-				dst = append(dst, e.driver.Fix.Point)
+			if e.isFree() && e.cell != nil && !e.driver.ReceivedAt.Before(since) {
+				free[e.driver.Cell]++
 			}
 		}
 		s.mu.RUnlock()
 	}
-	return dst
+	return free
 }
 
 // searchPool reuses searches, so that a search allocates only its answer.

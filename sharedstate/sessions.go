@@ -74,30 +74,40 @@ func (r *Sessions[S]) All(dst []S) []S {
 	return dst
 }
 
-// Watch makes the session watch this driver and no other. It returns false when
-// the session is not registered any more.
-func (r *Sessions[S]) Watch(s S, d trips.DriverID) bool {
+// Watch makes the session watch this driver and no other, and returns whom it
+// watched before, or "". It returns false when the session is not registered any
+// more.
+func (r *Sessions[S]) Watch(s S, d trips.DriverID) (before trips.DriverID, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 
 	if _, ok := r.owner[s]; !ok {
-		return false
+		return "", false
 	}
 
-	if r.watches[s] != d {
+	if before = r.watches[s]; before != d {
 		r.dropWatchLocked(s)
 		r.watches[s] = d
 		r.watchers[d] = append(r.watchers[d], s)
 	}
 
-	return true
+	return before, true
 }
 
-// Unwatch ends the session's watch, if it has one.
-func (r *Sessions[S]) Unwatch(s S) {
+// Unwatch ends the session's watch and returns whom it watched, or "".
+func (r *Sessions[S]) Unwatch(s S) (before trips.DriverID) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	before = r.watches[s]
 	r.dropWatchLocked(s)
+	return before
+}
+
+// IsWatched reports whether a session watches the driver.
+func (r *Sessions[S]) IsWatched(d trips.DriverID) bool {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return len(r.watchers[d]) > 0
 }
 
 func (r *Sessions[S]) dropWatchLocked(s S) {

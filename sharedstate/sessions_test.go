@@ -11,7 +11,7 @@ import (
 func TestASessionWatchesOneDriver(t *testing.T) {
 	r := NewSessions[int]()
 	rider := trips.Rider("r")
-	if r.Watch(1, "a") {
+	if _, ok := r.Watch(1, "a"); ok {
 		t.Fatal("a session that never came watches")
 	}
 	if others := r.Add(rider, 1); len(others) != 0 {
@@ -22,7 +22,9 @@ func TestASessionWatchesOneDriver(t *testing.T) {
 	}
 
 	r.Watch(1, "a")
-	r.Watch(1, "b")
+	if before, ok := r.Watch(1, "b"); before != "a" || !ok || r.IsWatched("a") || !r.IsWatched("b") {
+		t.Fatalf("the session watched %q", before)
+	}
 	r.Watch(2, "b")
 	if a, b := r.Watchers("a", nil), r.Watchers("b", nil); len(a) != 0 || len(b) != 2 {
 		t.Fatalf("a has %v, b has %v", a, b)

@@ -2704,11 +2704,11 @@ func (x *Comms) GetAgeS() float32 {
 	return 0
 }
 
-// Fleet is one region's drivers as one node saw them at one tick; it travels between nodes, not to phones.
+// Fleet is drivers of one node that changed, for the owner of their regions.
 type Fleet struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Node          string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
-	Region        string                 `protobuf:"bytes,2,opt,name=region,proto3" json:"region,omitempty"`
+	Region        string                 `protobuf:"bytes,2,opt,name=region,proto3" json:"region,omitempty"` // only of earlier builds, which send one for each region
 	Cars          []*FleetCar            `protobuf:"bytes,3,rep,name=cars,proto3" json:"cars,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2773,6 +2773,7 @@ type FleetCar struct {
 	Status        string                 `protobuf:"bytes,4,opt,name=status,proto3" json:"status,omitempty"`
 	TripId        string                 `protobuf:"bytes,5,opt,name=trip_id,json=tripId,proto3" json:"trip_id,omitempty"`
 	Connected     bool                   `protobuf:"varint,6,opt,name=connected,proto3" json:"connected,omitempty"`
+	Node          string                 `protobuf:"bytes,7,opt,name=node,proto3" json:"node,omitempty"` // the driver's, if it is not the sender
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2847,6 +2848,288 @@ func (x *FleetCar) GetConnected() bool {
 		return x.Connected
 	}
 	return false
+}
+
+func (x *FleetCar) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+// FleetQuestion asks the owner of regions for the cars in them.
+type FleetQuestion struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Node          string                 `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"` // that asks
+	Areas         []*FleetArea           `protobuf:"bytes,3,rep,name=areas,proto3" json:"areas,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FleetQuestion) Reset() {
+	*x = FleetQuestion{}
+	mi := &file_wire_ridehail_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FleetQuestion) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FleetQuestion) ProtoMessage() {}
+
+func (x *FleetQuestion) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_ridehail_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FleetQuestion.ProtoReflect.Descriptor instead.
+func (*FleetQuestion) Descriptor() ([]byte, []int) {
+	return file_wire_ridehail_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *FleetQuestion) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *FleetQuestion) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *FleetQuestion) GetAreas() []*FleetArea {
+	if x != nil {
+		return x.Areas
+	}
+	return nil
+}
+
+type FleetArea struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Point         *Point                 `protobuf:"bytes,1,opt,name=point,proto3" json:"point,omitempty"`
+	Metres        float32                `protobuf:"fixed32,2,opt,name=metres,proto3" json:"metres,omitempty"`
+	Limit         uint32                 `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"`                       // the nearest
+	FreeOnly      bool                   `protobuf:"varint,4,opt,name=free_only,json=freeOnly,proto3" json:"free_only,omitempty"` // only drivers who may be offered a trip
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FleetArea) Reset() {
+	*x = FleetArea{}
+	mi := &file_wire_ridehail_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FleetArea) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FleetArea) ProtoMessage() {}
+
+func (x *FleetArea) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_ridehail_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FleetArea.ProtoReflect.Descriptor instead.
+func (*FleetArea) Descriptor() ([]byte, []int) {
+	return file_wire_ridehail_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *FleetArea) GetPoint() *Point {
+	if x != nil {
+		return x.Point
+	}
+	return nil
+}
+
+func (x *FleetArea) GetMetres() float32 {
+	if x != nil {
+		return x.Metres
+	}
+	return 0
+}
+
+func (x *FleetArea) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *FleetArea) GetFreeOnly() bool {
+	if x != nil {
+		return x.FreeOnly
+	}
+	return false
+}
+
+// FleetAnswer has cars of the areas, each once.
+type FleetAnswer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`     // of the question
+	Node          string                 `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"` // that answers
+	Cars          []*FleetCar            `protobuf:"bytes,3,rep,name=cars,proto3" json:"cars,omitempty"`
+	More          bool                   `protobuf:"varint,4,opt,name=more,proto3" json:"more,omitempty"` // another part follows
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FleetAnswer) Reset() {
+	*x = FleetAnswer{}
+	mi := &file_wire_ridehail_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FleetAnswer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FleetAnswer) ProtoMessage() {}
+
+func (x *FleetAnswer) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_ridehail_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FleetAnswer.ProtoReflect.Descriptor instead.
+func (*FleetAnswer) Descriptor() ([]byte, []int) {
+	return file_wire_ridehail_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *FleetAnswer) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *FleetAnswer) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *FleetAnswer) GetCars() []*FleetCar {
+	if x != nil {
+		return x.Cars
+	}
+	return nil
+}
+
+func (x *FleetAnswer) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
+}
+
+// ZoneCounts is what a node counted in the regions that it owns.
+type ZoneCounts struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Node          string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	AtMs          float64                `protobuf:"fixed64,2,opt,name=at_ms,json=atMs,proto3" json:"at_ms,omitempty"` // the end of the count, on the clock of the nodes
+	Zones         []uint64               `protobuf:"varint,3,rep,packed,name=zones,proto3" json:"zones,omitempty"`     // H3 cells
+	Requests      []uint32               `protobuf:"varint,4,rep,packed,name=requests,proto3" json:"requests,omitempty"`
+	Free          []uint32               `protobuf:"varint,5,rep,packed,name=free,proto3" json:"free,omitempty"` // drivers
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ZoneCounts) Reset() {
+	*x = ZoneCounts{}
+	mi := &file_wire_ridehail_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ZoneCounts) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ZoneCounts) ProtoMessage() {}
+
+func (x *ZoneCounts) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_ridehail_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ZoneCounts.ProtoReflect.Descriptor instead.
+func (*ZoneCounts) Descriptor() ([]byte, []int) {
+	return file_wire_ridehail_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *ZoneCounts) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *ZoneCounts) GetAtMs() float64 {
+	if x != nil {
+		return x.AtMs
+	}
+	return 0
+}
+
+func (x *ZoneCounts) GetZones() []uint64 {
+	if x != nil {
+		return x.Zones
+	}
+	return nil
+}
+
+func (x *ZoneCounts) GetRequests() []uint32 {
+	if x != nil {
+		return x.Requests
+	}
+	return nil
+}
+
+func (x *ZoneCounts) GetFree() []uint32 {
+	if x != nil {
+		return x.Free
+	}
+	return nil
 }
 
 var File_wire_ridehail_proto protoreflect.FileDescriptor
@@ -3058,7 +3341,7 @@ const file_wire_ridehail_proto_rawDesc = "" +
 	"\x05Fleet\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x16\n" +
 	"\x06region\x18\x02 \x01(\tR\x06region\x12)\n" +
-	"\x04cars\x18\x03 \x03(\v2\x15.ridehail.v1.FleetCarR\x04cars\"\xbb\x01\n" +
+	"\x04cars\x18\x03 \x03(\v2\x15.ridehail.v1.FleetCarR\x04cars\"\xcf\x01\n" +
 	"\bFleetCar\x12\x1b\n" +
 	"\tdriver_id\x18\x01 \x01(\tR\bdriverId\x12\"\n" +
 	"\x03fix\x18\x02 \x01(\v2\x10.ridehail.v1.FixR\x03fix\x12\x1f\n" +
@@ -3066,7 +3349,29 @@ const file_wire_ridehail_proto_rawDesc = "" +
 	"receivedMs\x12\x16\n" +
 	"\x06status\x18\x04 \x01(\tR\x06status\x12\x17\n" +
 	"\atrip_id\x18\x05 \x01(\tR\x06tripId\x12\x1c\n" +
-	"\tconnected\x18\x06 \x01(\bR\tconnected*A\n" +
+	"\tconnected\x18\x06 \x01(\bR\tconnected\x12\x12\n" +
+	"\x04node\x18\a \x01(\tR\x04node\"a\n" +
+	"\rFleetQuestion\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04node\x18\x02 \x01(\tR\x04node\x12,\n" +
+	"\x05areas\x18\x03 \x03(\v2\x16.ridehail.v1.FleetAreaR\x05areas\"\x80\x01\n" +
+	"\tFleetArea\x12(\n" +
+	"\x05point\x18\x01 \x01(\v2\x12.ridehail.v1.PointR\x05point\x12\x16\n" +
+	"\x06metres\x18\x02 \x01(\x02R\x06metres\x12\x14\n" +
+	"\x05limit\x18\x03 \x01(\rR\x05limit\x12\x1b\n" +
+	"\tfree_only\x18\x04 \x01(\bR\bfreeOnly\"p\n" +
+	"\vFleetAnswer\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04node\x18\x02 \x01(\tR\x04node\x12)\n" +
+	"\x04cars\x18\x03 \x03(\v2\x15.ridehail.v1.FleetCarR\x04cars\x12\x12\n" +
+	"\x04more\x18\x04 \x01(\bR\x04more\"{\n" +
+	"\n" +
+	"ZoneCounts\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\tR\x04node\x12\x13\n" +
+	"\x05at_ms\x18\x02 \x01(\x01R\x04atMs\x12\x14\n" +
+	"\x05zones\x18\x03 \x03(\x04R\x05zones\x12\x1a\n" +
+	"\brequests\x18\x04 \x03(\rR\brequests\x12\x12\n" +
+	"\x04free\x18\x05 \x03(\rR\x04free*A\n" +
 	"\x04Step\x12\x14\n" +
 	"\x10STEP_UNSPECIFIED\x10\x00\x12\n" +
 	"\n" +
@@ -3087,44 +3392,48 @@ func file_wire_ridehail_proto_rawDescGZIP() []byte {
 }
 
 var file_wire_ridehail_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_wire_ridehail_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
+var file_wire_ridehail_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
 var file_wire_ridehail_proto_goTypes = []any{
-	(Step)(0),            // 0: ridehail.v1.Step
-	(*ClientFrame)(nil),  // 1: ridehail.v1.ClientFrame
-	(*ServerFrame)(nil),  // 2: ridehail.v1.ServerFrame
-	(*Point)(nil),        // 3: ridehail.v1.Point
-	(*Hello)(nil),        // 4: ridehail.v1.Hello
-	(*Resume)(nil),       // 5: ridehail.v1.Resume
-	(*Welcome)(nil),      // 6: ridehail.v1.Welcome
-	(*Ack)(nil),          // 7: ridehail.v1.Ack
-	(*Fix)(nil),          // 8: ridehail.v1.Fix
-	(*FixRefused)(nil),   // 9: ridehail.v1.FixRefused
-	(*PositionAck)(nil),  // 10: ridehail.v1.PositionAck
-	(*SetAvailable)(nil), // 11: ridehail.v1.SetAvailable
-	(*AnswerOffer)(nil),  // 12: ridehail.v1.AnswerOffer
-	(*RequestTrip)(nil),  // 13: ridehail.v1.RequestTrip
-	(*MoveTrip)(nil),     // 14: ridehail.v1.MoveTrip
-	(*CancelTrip)(nil),   // 15: ridehail.v1.CancelTrip
-	(*SendChat)(nil),     // 16: ridehail.v1.SendChat
-	(*Typing)(nil),       // 17: ridehail.v1.Typing
-	(*Sos)(nil),          // 18: ridehail.v1.Sos
-	(*SosSeen)(nil),      // 19: ridehail.v1.SosSeen
-	(*WatchArea)(nil),    // 20: ridehail.v1.WatchArea
-	(*Ping)(nil),         // 21: ridehail.v1.Ping
-	(*Pong)(nil),         // 22: ridehail.v1.Pong
-	(*Position)(nil),     // 23: ridehail.v1.Position
-	(*Offer)(nil),        // 24: ridehail.v1.Offer
-	(*OfferGone)(nil),    // 25: ridehail.v1.OfferGone
-	(*Trip)(nil),         // 26: ridehail.v1.Trip
-	(*Money)(nil),        // 27: ridehail.v1.Money
-	(*TripEvent)(nil),    // 28: ridehail.v1.TripEvent
-	(*ChatMessage)(nil),  // 29: ridehail.v1.ChatMessage
-	(*Cars)(nil),         // 30: ridehail.v1.Cars
-	(*Car)(nil),          // 31: ridehail.v1.Car
-	(*Receipt)(nil),      // 32: ridehail.v1.Receipt
-	(*Comms)(nil),        // 33: ridehail.v1.Comms
-	(*Fleet)(nil),        // 34: ridehail.v1.Fleet
-	(*FleetCar)(nil),     // 35: ridehail.v1.FleetCar
+	(Step)(0),             // 0: ridehail.v1.Step
+	(*ClientFrame)(nil),   // 1: ridehail.v1.ClientFrame
+	(*ServerFrame)(nil),   // 2: ridehail.v1.ServerFrame
+	(*Point)(nil),         // 3: ridehail.v1.Point
+	(*Hello)(nil),         // 4: ridehail.v1.Hello
+	(*Resume)(nil),        // 5: ridehail.v1.Resume
+	(*Welcome)(nil),       // 6: ridehail.v1.Welcome
+	(*Ack)(nil),           // 7: ridehail.v1.Ack
+	(*Fix)(nil),           // 8: ridehail.v1.Fix
+	(*FixRefused)(nil),    // 9: ridehail.v1.FixRefused
+	(*PositionAck)(nil),   // 10: ridehail.v1.PositionAck
+	(*SetAvailable)(nil),  // 11: ridehail.v1.SetAvailable
+	(*AnswerOffer)(nil),   // 12: ridehail.v1.AnswerOffer
+	(*RequestTrip)(nil),   // 13: ridehail.v1.RequestTrip
+	(*MoveTrip)(nil),      // 14: ridehail.v1.MoveTrip
+	(*CancelTrip)(nil),    // 15: ridehail.v1.CancelTrip
+	(*SendChat)(nil),      // 16: ridehail.v1.SendChat
+	(*Typing)(nil),        // 17: ridehail.v1.Typing
+	(*Sos)(nil),           // 18: ridehail.v1.Sos
+	(*SosSeen)(nil),       // 19: ridehail.v1.SosSeen
+	(*WatchArea)(nil),     // 20: ridehail.v1.WatchArea
+	(*Ping)(nil),          // 21: ridehail.v1.Ping
+	(*Pong)(nil),          // 22: ridehail.v1.Pong
+	(*Position)(nil),      // 23: ridehail.v1.Position
+	(*Offer)(nil),         // 24: ridehail.v1.Offer
+	(*OfferGone)(nil),     // 25: ridehail.v1.OfferGone
+	(*Trip)(nil),          // 26: ridehail.v1.Trip
+	(*Money)(nil),         // 27: ridehail.v1.Money
+	(*TripEvent)(nil),     // 28: ridehail.v1.TripEvent
+	(*ChatMessage)(nil),   // 29: ridehail.v1.ChatMessage
+	(*Cars)(nil),          // 30: ridehail.v1.Cars
+	(*Car)(nil),           // 31: ridehail.v1.Car
+	(*Receipt)(nil),       // 32: ridehail.v1.Receipt
+	(*Comms)(nil),         // 33: ridehail.v1.Comms
+	(*Fleet)(nil),         // 34: ridehail.v1.Fleet
+	(*FleetCar)(nil),      // 35: ridehail.v1.FleetCar
+	(*FleetQuestion)(nil), // 36: ridehail.v1.FleetQuestion
+	(*FleetArea)(nil),     // 37: ridehail.v1.FleetArea
+	(*FleetAnswer)(nil),   // 38: ridehail.v1.FleetAnswer
+	(*ZoneCounts)(nil),    // 39: ridehail.v1.ZoneCounts
 }
 var file_wire_ridehail_proto_depIdxs = []int32{
 	4,  // 0: ridehail.v1.ClientFrame.hello:type_name -> ridehail.v1.Hello
@@ -3173,11 +3482,14 @@ var file_wire_ridehail_proto_depIdxs = []int32{
 	27, // 43: ridehail.v1.Receipt.amount:type_name -> ridehail.v1.Money
 	35, // 44: ridehail.v1.Fleet.cars:type_name -> ridehail.v1.FleetCar
 	8,  // 45: ridehail.v1.FleetCar.fix:type_name -> ridehail.v1.Fix
-	46, // [46:46] is the sub-list for method output_type
-	46, // [46:46] is the sub-list for method input_type
-	46, // [46:46] is the sub-list for extension type_name
-	46, // [46:46] is the sub-list for extension extendee
-	0,  // [0:46] is the sub-list for field type_name
+	37, // 46: ridehail.v1.FleetQuestion.areas:type_name -> ridehail.v1.FleetArea
+	3,  // 47: ridehail.v1.FleetArea.point:type_name -> ridehail.v1.Point
+	35, // 48: ridehail.v1.FleetAnswer.cars:type_name -> ridehail.v1.FleetCar
+	49, // [49:49] is the sub-list for method output_type
+	49, // [49:49] is the sub-list for method input_type
+	49, // [49:49] is the sub-list for extension type_name
+	49, // [49:49] is the sub-list for extension extendee
+	0,  // [0:49] is the sub-list for field type_name
 }
 
 func init() { file_wire_ridehail_proto_init() }
@@ -3222,7 +3534,7 @@ func file_wire_ridehail_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wire_ridehail_proto_rawDesc), len(file_wire_ridehail_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   35,
+			NumMessages:   39,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

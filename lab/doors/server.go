@@ -60,7 +60,7 @@ func startServer(ctx context.Context, t *town, work *sync.WaitGroup) (*server, e
 	mux.HandleFunc("GET "+pathStream, s.serveStream)
 	mux.HandleFunc("POST "+pathFix, s.takeFix)
 	work.Go(func() { _ = httpserver.Run(ctx, l, mux) })
-	work.Go(func() { s.hub.run(ctx, s.drivers, s.node) })
+	work.Go(func() { s.hub.run(ctx, s.drivers) })
 	return s, nil
 }
 
@@ -190,11 +190,11 @@ type hub struct {
 	waiters map[trips.DriverID]chan struct{}
 }
 
-func (h *hub) run(ctx context.Context, drivers *sharedstate.Drivers, node string) {
-	var since uint64
+func (h *hub) run(ctx context.Context, drivers *sharedstate.Drivers) {
+	drivers.SetTracking(true)
 	var changed []sharedstate.Driver
 	for sleep.For(ctx, scanEvery) {
-		changed, since = drivers.ChangedSince(node, since, changed[:0])
+		changed = drivers.TakeChanged(changed[:0])
 		h.mu.Lock()
 		for _, d := range changed {
 			if waiting, ok := h.waiters[d.ID]; ok {

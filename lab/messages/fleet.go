@@ -243,8 +243,7 @@ func (n *teller) OnGap(events.Gap) { n.hears.give() }
 // countKept counts the cars in the node's shared state.
 func (n *teller) countKept(nodes []*teller) (kept int) {
 	for _, of := range nodes {
-		known, _ := n.drivers.ChangedSince(of.name, 0, nil)
-		kept += len(known)
+		kept += len(n.drivers.DriversOf(of.name, nil))
 	}
 	return kept
 }

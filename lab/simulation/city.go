@@ -372,7 +372,7 @@ func (w *world) updatePrices() {
 		}
 	}
 
-	w.surge.Tick(w.now, w.pickups, free)
+	w.surge.Tick(w.now, pricing.CountByZone(w.pickups), pricing.CountByZone(free))
 	w.pickups = w.pickups[:0]
 	w.scheduleIn(priceTick, w.updatePrices)
 }
