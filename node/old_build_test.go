@@ -57,8 +57,8 @@ func startOldNode(t *testing.T, name, database string, keys *redis.Client, at *w
 	running.Go(func() { o.beat(ctx, at) })
 	stop = sync.OnceFunc(func() {
 		cancel()
+		sub.Close() // it does not end with ctx
 		running.Wait()
-		sub.Close()
 		keys.ZRem(context.Background(), "ridehail:members", name)
 	})
 	t.Cleanup(func() {
@@ -213,7 +213,7 @@ func TestNodesOfTwoBuildsRunOneService(t *testing.T) {
 	await(t, "the rider to hear of the end", func() bool {
 		return awaitFrame(rider, (*wire.ServerFrame).GetTripEvent).Seq == 3
 	}, func() string { return fmt.Sprint(rider.events) })
-	if got := fmt.Sprint(rider.events); got != "[1 requested 2 reserved 3 driver_cancel]" {
+	if got := fmt.Sprint(rider.events); got != "[1 requested 2 reserved 3 driver_cancellation]" {
 		t.Errorf("the rider heard %s", got)
 	}
 
