@@ -2,7 +2,6 @@ package node
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 
 	"github.com/ridehail/ridehail/auth"
@@ -119,11 +118,4 @@ func (n *Node) assembleNews() {
 	n.news = newUserNews(n.listener, func() bool { return n.redis.CheckListening() == nil })
 	n.oldBuilds = &oldBuilds{node: n.cfg.Name, members: n.members, listener: n.listener, drivers: n.drivers,
 		regions: n.city.Regions(), publish: n.redis.PublishAll, log: n.log}
-	n.listener.Follow(n.oldBuilds.channels()...) // drivers of other nodes
-}
-
-// publishMessage publishes to all nodes that listen to the region. The message
-// may be lost.
-func (n *Node) publishMessage(ctx context.Context, topic string, region location.Region, payload []byte) error {
-	return n.redis.Publish(ctx, events.OldRegionChannel(region), events.Message{Topic: topic, Region: region, Payload: payload})
 }
