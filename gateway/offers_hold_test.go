@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"time"
 
@@ -103,10 +104,8 @@ func TestAHoldEndsWhenTheDispatchersNodeHasDied(t *testing.T) {
 func TestANewerDispatchersOfferReplacesTheHold(t *testing.T) {
 	c, _, deliver := startForeignOffers(t)
 	trip := c.openTrip("r1")
-	for id, epoch := range map[string]uint64{"o1": 1} {
-		if err := deliver(id, "n1", epoch, trip); err != nil {
-			t.Fatal(err)
-		}
+	if err := deliver("o1", "n1", 1, trip); err != nil {
+		t.Fatal(err)
 	}
 	if err := deliver("o2", "n2", 2, trip); err != nil {
 		t.Fatal(err)
@@ -162,11 +161,10 @@ func TestADriversWatchersAreToldWhenTheFirstComesAndTheLastGoes(t *testing.T) {
 func TestAMapIsShownWhenOtherNodesHaveAnsweredAndAskedForEachSecond(t *testing.T) {
 	asked := make(chan []sharedstate.Area, 100)
 	var c *testNode
+	var answered sync.Once
 	c = newTestNode(t, func(cfg *Config) {
 		cfg.LookAround = func(_ context.Context, areas []sharedstate.Area) {
-			if len(asked) == 0 {
-				c.parkDriver("answered", 300)
-			}
+			answered.Do(func() { c.parkDriver("answered", 300) })
 			asked <- areas
 		}
 	})
