@@ -24,8 +24,6 @@ package client
 
 import (
 	"cmp"
-	"context"
-	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -81,11 +79,6 @@ type Config struct {
 	// HTTP sends the requests of CallAPI. Nil means a client of its own that
 	// keeps idle connections.
 	HTTP *http.Client
-
-	// DialContext opens the connections below the sockets, and those of HTTP
-	// unless that is set: to go through a tunnel, or to count bytes. Nil means
-	// the network.
-	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 // Client holds what all sessions and connections to the same nodes share. Its
@@ -112,10 +105,10 @@ func New(cfg Config) *Client {
 		cfg.Servers[i] = strings.TrimSuffix(s, "/")
 	}
 	if cfg.HTTP == nil {
-		cfg.HTTP = &http.Client{Timeout: cfg.Timeout, Transport: &http.Transport{MaxIdleConnsPerHost: maxIdlePerServer, DialContext: cfg.DialContext}}
+		cfg.HTTP = &http.Client{Timeout: cfg.Timeout, Transport: &http.Transport{MaxIdleConnsPerHost: maxIdlePerServer}}
 	}
 
-	c := &Client{cfg: cfg, dialer: websocket.Dialer{NetDialContext: cfg.DialContext, ReadBufferSize: 1024, WriteBufferPool: &sync.Pool{},
+	c := &Client{cfg: cfg, dialer: websocket.Dialer{ReadBufferSize: 1024, WriteBufferPool: &sync.Pool{},
 		HandshakeTimeout: cfg.Timeout, Subprotocols: []string{subprotocolFor(cfg.Codec)}}}
 	if cfg.DialsAtOnce > 0 {
 		c.dialSlots = make(chan struct{}, cfg.DialsAtOnce)

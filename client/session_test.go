@@ -3,10 +3,8 @@ package client
 import (
 	"context"
 	"errors"
-	"net"
 	"net/http"
 	"slices"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -371,27 +369,5 @@ func TestEveryBodyGoesIntoItsFrame(t *testing.T) {
 	slices.Sort(names)
 	if len(slices.Compact(names)) != bodies.Len() {
 		t.Errorf("%q of %d bodies", names, bodies.Len())
-	}
-}
-
-func TestAllConnectionsOfAClientGoTheWayThatItIsGiven(t *testing.T) {
-	n := newFakeNode(t)
-	var dialed atomic.Int64
-	c := New(Config{Servers: []string{n.URL}, DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-		dialed.Add(1)
-		return new(net.Dialer).DialContext(ctx, network, address)
-	}})
-	defer c.Close()
-
-	if _, err := c.DevToken(t.Context(), n.URL, RoleRider, "ada"); err != nil {
-		t.Fatal(err)
-	}
-	conn, err := c.Dial(t.Context(), n.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	conn.Drop()
-	if got := dialed.Load(); got != 2 {
-		t.Errorf("%d connections, want one for HTTP and one for the socket", got)
 	}
 }

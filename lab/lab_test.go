@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"go.uber.org/goleak"
@@ -72,8 +73,11 @@ func checkKnobs(t *testing.T, e finding.Experiment) {
 			t.Errorf("the knob %q has no name, or one that is taken", k.Name)
 		}
 		names = append(names, k.Name)
-		if k.Label == "" || k.Help == "" || strings.Contains(k.Help, "\n") {
-			t.Errorf("--%s has no label, or no help in one line", k.Name)
+		if first, _ := utf8.DecodeRuneInString(k.Label); !unicode.IsUpper(first) {
+			t.Errorf("--%s: the label does not begin with a capital letter: %q", k.Name, k.Label)
+		}
+		if k.Help == "" || strings.Contains(k.Help, "\n") {
+			t.Errorf("--%s has no help in one line", k.Name)
 		}
 		if len(k.Choices) == 1 || slices.Contains(k.Choices, "") {
 			t.Errorf("--%s has one choice, or an empty one: %q", k.Name, k.Choices)

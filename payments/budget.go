@@ -20,10 +20,10 @@ const (
 // Budget bounds how often a node repeats requests to a failing provider (a
 // retry budget). An attempt is at most two requests: a verification and a
 // charge. Retries are allowed up to five, plus one for every twenty trips that
-// are tried for the first time. While the provider answers nothing, it so
-// receives at most 1.1 requests per first request, or five attempts, or one
-// attempt in four seconds, whichever is most. An attempt that the provider
-// answers is given back.
+// are tried for the first time, unless Share says otherwise. While the provider
+// answers nothing, it so receives at most 1.1 requests per first request, or
+// five attempts, or one attempt in four seconds, whichever is most. An attempt
+// that the provider answers is given back.
 //
 // The caller reports each first attempt (RecordFirst), asks before each retry
 // (AllowRetry) and reports how each attempt ended (RecordResult).
@@ -43,6 +43,8 @@ type Budget struct {
 	failing    bool // the last attempt that ended had no answer
 	hasRefused bool // trips wait to be queued again when the provider answers
 }
+
+func (b *Budget) share() float64 { return cmp.Or(b.Share, attemptsPerFirst) }
 
 // RecordFirst notes a first attempt, which is always allowed.
 func (b *Budget) RecordFirst(now time.Time) {
@@ -81,8 +83,6 @@ func (b *Budget) AllowRetry(now time.Time) (allowed, wait bool) {
 	return true, false
 }
 
-func (b *Budget) share() float64 { return cmp.Or(b.Share, attemptsPerFirst) }
-
 // RecordResult notes whether an attempt was answered. An answer lets goroutines
 // that wait for the budget go on, one after the other at least.
 func (b *Budget) RecordResult(answered bool) {
@@ -91,6 +91,7 @@ func (b *Budget) RecordResult(answered bool) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
+
 	b.failing = !answered
 	if answered {
 		b.spent = max(0, b.spent-1-b.share())
@@ -105,6 +106,7 @@ func (b *Budget) isHoldingBack() bool {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
+
 	return b.hasRefused && b.failing
 }
 

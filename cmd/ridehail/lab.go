@@ -75,6 +75,7 @@ type labExperimentCmd struct {
 	Guess string `help:"What you expect, before you see it." placeholder:"A|B|C|D"`
 	Seed  uint64 `help:"Fixes the workload, the faults and their order." default:"1"`
 	Plot  string `help:"Draw the finding into this SVG file." placeholder:"FILE.svg" type:"path"`
+	All   bool   `help:"Print the longer table as well, where an experiment has one."`
 	JSON  bool   `help:"Print one JSON object."`
 	Check bool   `help:"Exit with 1 if a claim does not hold."`
 	kong.Plugins
@@ -120,7 +121,11 @@ func (c *labExperimentCmd) Run(ctx context.Context, p *process) error {
 	if err != nil {
 		return err
 	}
-	if err := p.printResult(c.JSON, found, found.Text(wantsColour(p.out))); err != nil {
+	text := found.Text(wantsColour(p.out))
+	if c.All {
+		text += found.DetailText()
+	}
+	if err := p.printResult(c.JSON, found, text); err != nil {
 		return err
 	}
 	if c.Plot != "" {

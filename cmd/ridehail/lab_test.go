@@ -31,6 +31,7 @@ func coins(runs *int) finding.Experiment {
 			heads := run.Int("throws") / 2
 			chart := plot.Chart{Panels: []plot.Panel{{Bars: []plot.Bar{{Name: "heads", Height: float64(heads)}, {Name: "tails", Height: 1}}}}}
 			return finding.Result{Seen: 0, Chart: chart, Table: finding.Table{Columns: []string{"side", "times"}, Rows: [][]string{{"heads", fmt.Sprint(heads)}}},
+				Detail: finding.Table{Columns: []string{"throw", "side"}, Rows: [][]string{{"first", "tails"}}},
 				Claims: []finding.Claim{
 					{Text: "no coin is lost", Law: "counting", Source: "Euclid", Want: "0", Got: "0", Holds: true, Exact: true},
 					{Text: "some | are heads", Law: "chance", Source: "Bernoulli 1713", Want: "> 0", Got: fmt.Sprint(heads), Holds: heads > 0}},
@@ -86,6 +87,16 @@ func TestLabPrintsAFinding(t *testing.T) {
 	}
 	if strings.Contains(out, "\x1b") {
 		t.Error("colours in what is no terminal")
+	}
+}
+
+func TestLabPrintsTheLongerTableWhenAsked(t *testing.T) {
+	const row = "  first  tails\n"
+	if code, out, logs, _ := runLab(t, "lab coins --all"); code != exitDone || !strings.HasSuffix(out, row) {
+		t.Errorf("exit %d: %s%s", code, out, logs)
+	}
+	if _, out, _, _ := runLab(t, "lab coins"); strings.Contains(out, row) {
+		t.Errorf("not asked for: %s", out)
 	}
 }
 

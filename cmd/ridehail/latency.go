@@ -36,6 +36,7 @@ func (c *latencyCmd) Run(ctx context.Context, p *process) error {
 	if err != nil {
 		return markUnreachable(err)
 	}
+
 	if err := writePlot(c.Plot, r.SVG()); err != nil {
 		return err
 	}

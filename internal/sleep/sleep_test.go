@@ -30,6 +30,15 @@ func TestASleepEndsWithItsContext(t *testing.T) {
 	})
 }
 
+func TestAPreciseSleepNeverEndsEarly(t *testing.T) {
+	for _, d := range []time.Duration{-time.Second, 0, 100 * time.Microsecond, 3 * time.Millisecond} {
+		until := time.Now().Add(d)
+		if Precisely(until); time.Now().Before(until) {
+			t.Errorf("%v: it ended %v too early", d, time.Until(until))
+		}
+	}
+}
+
 func TestAnEndedContextWinsOverAMomentThatHasCome(t *testing.T) {
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()

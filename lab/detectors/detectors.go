@@ -22,11 +22,11 @@ func Detectors() finding.Experiment {
 		Situation: "A bad link has tunnels. To err there as seldom as on a good link, a timeout must be:",
 		Options:   []string{"as long as on the good link", "twice as long", "about 4 times as long", "over 30 s: no timeout does it"},
 		Knobs: []finding.Knob{
-			{Name: "hours", Label: "driver-hours on each link", Help: "Driver-hours on each link, in virtual time.",
+			{Name: "hours", Label: "Driver-hours on each link", Help: "Driver-hours on each link, in virtual time.",
 				Default: 200, Low: 50, High: 5000, Step: 1, Log: true},
-			{Name: "target", Label: "false alarms an hour", Help: "False alarms per driver-hour that a timeout may raise.",
+			{Name: "target", Label: "False alarms an hour", Help: "False alarms per driver-hour that a timeout may raise.",
 				Default: 0.2, Low: 0.05, High: 5, Step: 0.05, Log: true},
-			{Name: "stalls", Label: "stalls of the bad link", Help: "How often an hour the bad link stalls; the good one does 4 times.",
+			{Name: "stalls", Label: "Stalls of the bad link", Help: "How often an hour the bad link stalls; the good one does 4 times.",
 				Default: 40, Low: 4, High: 120, Step: 1, Log: true},
 		},
 		Takes: 3 * time.Second,
@@ -36,7 +36,7 @@ func Detectors() finding.Experiment {
 			{File: "sharedstate/nearest.go", Func: "Drivers.Nearest", Why: "3 s: no offers"},
 			{File: "lab/accrual/phi.go", Func: "Phi.Suspicion", Why: "phi"},
 		},
-		Next:  "--stalls 4, then 120: what does phi save? Every setting: --json, under detail",
+		Next:  "--stalls 4, then 120: what does phi save? Every setting: --all",
 		Frame: emptyChart,
 		Run:   runDetectors,
 	}
@@ -46,6 +46,7 @@ func Detectors() finding.Experiment {
 // timeout does, for as many false alarms.
 func runDetectors(ctx context.Context, r *finding.Run) (finding.Result, error) {
 	links, hours := modelLinks(r.Number("stalls")), r.Int("hours")
+
 	raced := make([][]entrant, len(links))
 	var racing sync.WaitGroup
 	for i, l := range links {

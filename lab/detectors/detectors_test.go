@@ -3,7 +3,6 @@ package detectors
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"math"
 	"slices"
 	"strings"
@@ -11,17 +10,19 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"github.com/ridehail/ridehail/internal/detector"
 	"github.com/ridehail/ridehail/lab/finding"
+	"github.com/ridehail/ridehail/lab/finding/findingtest"
 )
 
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
 func newRun(t *testing.T, seed uint64, turned map[string]string) *finding.Run {
-	t.Helper()
-	values, err := Detectors().Check(turned)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &finding.Run{Values: values, Seed: seed}
+	run := findingtest.NewRun(t, Detectors(), turned)
+	run.Seed = seed
+	return run
 }
 
 // raceFor returns the points of a short run.
@@ -31,7 +32,7 @@ func raceFor(t *testing.T, seed uint64, turned map[string]string) []detectorPoin
 	if err != nil {
 		t.Fatal(err)
 	}
-	return result.Figures.(map[string]any)["points"].([]detectorPoint)
+	return result.Figures.(figures).Points
 }
 
 // hundredHours are the points of one run, which many tests read.
@@ -41,7 +42,10 @@ var hundredHours = sync.OnceValues(func() ([]detectorPoint, error) {
 		return nil, err
 	}
 	result, err := runDetectors(context.Background(), &finding.Run{Values: values, Seed: 1})
-	return result.Figures.(map[string]any)["points"].([]detectorPoint), err
+	if err != nil {
+		return nil, err
+	}
+	return result.Figures.(figures).Points, nil
 })
 
 func sharedPoints(t *testing.T) []detectorPoint {
@@ -157,23 +161,12 @@ func TestPhiIsComparedWithTheTimeoutThatIsAsFast(t *testing.T) {
 	}
 }
 
-func failing(claims []finding.Claim) (out []int) {
-	for i, c := range claims {
-		if !c.Holds {
-			out = append(out, i)
-		}
-	}
-	return out
-}
-
 // Each broken world is a run's own figures with those of one link or detector
 // in another's place.
 func TestEachClaimCanFail(t *testing.T) {
 	values := newRun(t, 1, nil).Values
 	points := sharedPoints(t)
-	if got := failing(judgeDetectors(values, points)); len(got) > 0 {
-		t.Errorf("claims %v do not hold: %+v", got, judgeDetectors(values, points))
-	}
+	findingtest.CheckFailing(t, judgeDetectors(values, points))
 
 	for name, broken := range map[string]struct {
 		change func(*detectorPoint)
@@ -204,9 +197,7 @@ func TestEachClaimCanFail(t *testing.T) {
 		for i := range changed {
 			broken.change(&changed[i])
 		}
-		if got := failing(judgeDetectors(values, changed)); !slices.Equal(got, []int{broken.fails}) {
-			t.Errorf("%s: claims %v do not hold, want %d", name, got, broken.fails)
-		}
+		t.Run(name, func(t *testing.T) { findingtest.CheckFailing(t, judgeDetectors(values, changed), broken.fails) })
 	}
 }
 
@@ -225,14 +216,7 @@ func TestTheOptionFollowsTheTimeouts(t *testing.T) {
 }
 
 func TestTheServicesOwnSettingsAreInTheFinding(t *testing.T) {
-	f, err := Detectors().Perform(t.Context(), newRun(t, 1, map[string]string{"hours": "50"}), finding.NoGuess)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, problem := range f.Problems() {
-		t.Error(problem)
-	}
-
+	f := findingtest.CheckShown(t, Detectors(), newRun(t, 1, map[string]string{"hours": "50"}))
 	text, picture := f.Text(false), f.SVG()
 	for _, want := range []string{"suspect", "offline", "comms_lost", f.Question} {
 		if !strings.Contains(text, want) {
@@ -242,15 +226,10 @@ func TestTheServicesOwnSettingsAreInTheFinding(t *testing.T) {
 	if !strings.Contains(picture, ">suspect<") {
 		t.Error("the picture does not mark what the service does")
 	}
-	t.Log("\n" + text)
 }
 
 func TestTheExperimentStopsWithItsContext(t *testing.T) {
-	ctx, stop := context.WithCancel(t.Context())
-	stop()
-	if _, err := runDetectors(ctx, newRun(t, 1, map[string]string{"hours": "5000"})); !errors.Is(err, context.Canceled) {
-		t.Errorf("stopped: %v", err)
-	}
+	findingtest.CheckStops(t, Detectors(), newRun(t, 1, map[string]string{"hours": "5000"}))
 }
 
 // The experiment must mark the grades that the service uses.

@@ -74,6 +74,7 @@ func newEntrants() []entrant {
 	for after := 1500 * time.Millisecond; after <= longestTimeout; after += 250 * time.Millisecond {
 		fixed.settings = append(fixed.settings, setting{name: after.String(), app: app[after], level: after.Seconds()})
 	}
+
 	paper := entrant{name: phiPaper, make: func() accrual.Detector { return accrual.NewPhi(accrual.PhiOptions{}) }}
 	for _, phi := range []float64{1, 2, 4, 8, 16, 32, 64, 128, 256} {
 		paper.settings = append(paper.settings, setting{name: fmt.Sprintf("phi %g", phi), level: phi})
@@ -86,7 +87,6 @@ func newEntrants() []entrant {
 			make:     func() accrual.Detector { return accrual.NewPhi(accrual.AkkaOptions(pause)) },
 			settings: []setting{{name: fmt.Sprintf("phi 8, pause %v", pause), level: accrual.AkkaThreshold}}})
 	}
-
 	return out
 }
 
@@ -233,9 +233,7 @@ func compareWithTimeouts(points []detectorPoint) {
 			continue
 		}
 
-		timeouts := slices.DeleteFunc(slices.Clone(points), func(q detectorPoint) bool {
-			return q.Link != p.Link || q.Detector != fixedTimeout || q.False < enoughFalse
-		})
+		timeouts := slices.DeleteFunc(pointsOf(points, p.Link, fixedTimeout), func(q detectorPoint) bool { return q.False < enoughFalse })
 		for j := 1; j < len(timeouts); j++ {
 			a, b := timeouts[j-1], timeouts[j]
 			if a.Mean <= p.Mean && p.Mean <= b.Mean {

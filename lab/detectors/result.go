@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ridehail/ridehail/internal/plot"
+	"github.com/ridehail/ridehail/internal/quantile"
 	"github.com/ridehail/ridehail/lab/finding"
 )
 
@@ -29,8 +30,13 @@ func buildResult(v finding.Values, points []detectorPoint, field []entrant) find
 		Notice: wordNotices(v, points),
 		Parts: []finding.Part{{Name: "internal/detector", Where: "this process", Count: "3 grades of silence"},
 			{Name: "lab/accrual", Where: "this process", Count: fmt.Sprintf("%d detectors, %s", len(field), beats)}},
-		Figures: map[string]any{"points": points},
+		Figures: figures{points},
 	}
+}
+
+// figures are what a run measured.
+type figures struct {
+	Points []detectorPoint `json:"points"`
 }
 
 // pointsOf returns the points of one detector on one link, by rising settings.
@@ -71,6 +77,7 @@ func halvingCost(points []detectorPoint, link string) float64 {
 		return fixed[slices.IndexFunc(fixed, func(p detectorPoint) bool { return p.App == app })]
 	}
 	suspect, offline := at("suspect"), at("offline")
+
 	// An alarm that never came counts as half of one, so that there is a cost.
 	halvings := math.Log2(math.Max(0.5, float64(suspect.False)) / math.Max(0.5, float64(offline.False)))
 	return (offline.level - suspect.level) / halvings
@@ -112,8 +119,8 @@ func phiRatio(points []detectorPoint, links ...string) (ratio float64, ok bool) 
 					ratios = append(ratios, p.Ratio)
 				}
 			}
-			if slices.Sort(ratios); len(ratios) > 0 {
-				ratio, ok = min(ratio, ratios[len(ratios)/2]), true
+			if len(ratios) > 0 {
+				ratio, ok = min(ratio, quantile.Sort(ratios).At(.5)), true
 			}
 		}
 	}
@@ -127,6 +134,7 @@ func wordNotices(v finding.Values, points []detectorPoint) []string {
 	eight := phi[slices.IndexFunc(phi, func(p detectorPoint) bool { return p.level == 8 })]
 	alike, _ := phiRatio(points, goodLink, badLink)
 	mixed, _ := phiRatio(points, mixedFleet)
+
 	return []string{
 		fmt.Sprintf("One more second of waiting leaves %.0f %% of the false alarms on the good link, %.0f %% on the bad.",
 			100*math.Exp2(-1/halvingCost(points, goodLink)), 100*math.Exp2(-1/halvingCost(points, badLink))),

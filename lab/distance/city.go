@@ -7,13 +7,12 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/ridehail/ridehail/client"
+	"github.com/ridehail/ridehail/lab/scratch"
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/node"
 	"github.com/ridehail/ridehail/routing"
@@ -30,20 +29,19 @@ type city struct {
 	stop  func() error
 }
 
-// openCity starts a node on the servers that are named; empty: embedded ones,
-// in a temporary folder.
+// openCity starts a node on the servers that are named; empty: an embedded
+// Redis, and a SQLite file of its own.
 func openCity(ctx context.Context, redis, database string) (*city, error) {
-	folder, err := os.MkdirTemp("", "ridehail-lab-")
+	file, err := scratch.Create(ctx, "")
 	if err != nil {
 		return nil, err
 	}
-	remove := func() error { return os.RemoveAll(folder) }
 
 	// The greedy policy answers a request at once. Its wait is not the subject.
-	n, err := node.Open(ctx, node.Config{Name: "lab-" + uuid.NewString()[:8], Listen: "127.0.0.1:0", Database: cmp.Or(database, filepath.Join(folder, "lab.db")),
+	n, err := node.Open(ctx, node.Config{Name: "lab-" + uuid.NewString()[:8], Listen: "127.0.0.1:0", Database: cmp.Or(database, file.URL),
 		Redis: redis, City: citySpec, Policy: "greedy", DevTokens: true, Secret: []byte(uuid.NewString()), Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
-		return nil, errors.Join(err, n.Close(), remove())
+		return nil, errors.Join(err, n.Close(), file.Close())
 	}
 
 	serving, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -51,7 +49,7 @@ func openCity(ctx context.Context, redis, database string) (*city, error) {
 	go func() { ended <- n.Run(serving, func() { close(ready) }) }()
 	c := &city{url: n.PublicURL(), roads: n.City(), stop: func() error {
 		cancel()
-		return errors.Join(<-ended, n.Close(), remove())
+		return errors.Join(<-ended, n.Close(), file.Close())
 	}}
 
 	select {
@@ -77,6 +75,10 @@ func (c *city) rideEnds() (from, to location.Point) {
 
 const degreesPerMetre = 1 / 111_000.0
 
+// completedAt is the number of the last event of a ride: after its request,
+// acceptance, arrival and start.
+const completedAt = 5
+
 // answerWithin bounds the wait for one answer of the node.
 const answerWithin = 10 * time.Second
 
@@ -88,26 +90,28 @@ type person struct {
 	server  string
 	token   string
 	unwatch func() bool
-	// onFrame, if set, is called with each frame that is read.
-	onFrame func(*wire.ServerFrame)
 }
 
 // logIn connects a person to the node behind a URL until ctx ends.
-func logIn(ctx context.Context, url, role, id string) (*person, error) {
-	p := &person{api: client.New(client.Config{Servers: []string{url}, Name: "lab", Silence: -1}), server: url}
-	var err error
+func logIn(ctx context.Context, url, role, id string) (p *person, err error) {
+	p = &person{api: client.New(client.Config{Servers: []string{url}, Name: "lab", Silence: -1}), server: url}
+	defer func() {
+		if err != nil {
+			p.api.Close()
+		}
+	}()
+
 	if p.token, err = p.api.DevToken(ctx, url, role, id); err != nil {
-		return nil, err
+		return p, err
 	}
 	if p.Conn, err = p.api.Dial(ctx, url); err != nil {
-		return nil, err
+		return p, err
 	}
 
-	conn := p.Conn
-	p.unwatch = context.AfterFunc(ctx, conn.Drop)
+	p.unwatch = context.AfterFunc(ctx, p.Drop)
 	if _, err := p.SayHello(p.token, nil); err != nil {
 		p.logOut()
-		return nil, fmt.Errorf("%s %s: %w", role, id, err)
+		return p, fmt.Errorf("%s %s: %w", role, id, err)
 	}
 	return p, nil
 }
@@ -125,9 +129,6 @@ func (p *person) awaitFrame(isWanted func(*wire.ServerFrame) bool) error {
 		if _, err := p.ReadFrameWithin(answerWithin, &f); err != nil {
 			return err
 		}
-		if p.onFrame != nil {
-			p.onFrame(&f)
-		}
 		if isWanted(&f) {
 			return nil
 		}
@@ -141,6 +142,7 @@ func (p *person) sendCommand(f *wire.ClientFrame) (ack *wire.Ack, err error) {
 	if err := p.Send(f); err != nil {
 		return nil, err
 	}
+
 	err = p.awaitFrame(func(got *wire.ServerFrame) bool {
 		ack = got.GetAck()
 		return ack.GetId() == f.Id
@@ -189,6 +191,7 @@ func makeTrip(ctx context.Context, rider, driver *person, from, to location.Poin
 	if err := driver.awaitFrame(func(f *wire.ServerFrame) bool { offer = f.GetOffer(); return offer != nil }); err != nil {
 		return nil, fmt.Errorf("an offer: %w", err)
 	}
+
 	ack, err := driver.sendCommand(client.NewFrame(&wire.AnswerOffer{OfferId: offer.Id, Accept: true}))
 	return ack.GetTrip(), err
 }

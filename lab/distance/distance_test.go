@@ -1,11 +1,11 @@
 package distance
 
 import (
-	"context"
 	"errors"
-	"log/slog"
+	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -13,79 +13,56 @@ import (
 
 	"github.com/ridehail/ridehail/internal/plot"
 	"github.com/ridehail/ridehail/lab/finding"
+	"github.com/ridehail/ridehail/lab/finding/findingtest"
 )
 
-func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("net/http.(*persistConn).readLoop"),
-		goleak.IgnoreTopFunction("net/http.(*persistConn).writeLoop"))
-}
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// values returns settings that keep a run short.
-func values(t *testing.T, e finding.Experiment, given map[string]string) finding.Values {
-	t.Helper()
-	v, err := e.Check(given)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return v
-}
-
+// small are settings that keep a run short.
 var small = map[string]map[string]string{
 	"rtt":       {"far": "50", "window": "20", "rides": "2"},
 	"slowphone": {"for": "2", "chats": "10"},
 	"loss":      {"commands": "20", "delay": "5"},
 }
 
-// perform runs an experiment and checks what it tells.
-func perform(t *testing.T, e finding.Experiment) finding.Finding {
+// checkSmall performs a small run in which all claims hold and an option comes
+// true.
+func checkSmall(t *testing.T, e finding.Experiment, seen string) finding.Finding {
 	t.Helper()
-	points := make(chan plot.Point, 10_000)
-	run := &finding.Run{Values: values(t, e, small[e.Name]), Seed: 8, Log: slog.New(slog.DiscardHandler),
-		OnPoint: func(_ string, p plot.Point) { points <- p }}
-	found, err := e.Perform(t.Context(), run, finding.NoGuess)
-	if err != nil {
-		t.Fatal(err)
-	}
+	var points atomic.Int64
+	run := findingtest.NewRun(t, e, small[e.Name])
+	run.Seed, run.OnPoint = 8, func(string, plot.Point) { points.Add(1) }
+	f := findingtest.CheckShown(t, e, run)
 
-	if problems := found.Problems(); len(problems) > 0 {
-		t.Errorf("%s:\n%s", strings.Join(problems, "\n"), found.Text(false))
+	findingtest.CheckFailing(t, f.Claims)
+	if f.Seen != seen || points.Load() == 0 {
+		t.Errorf("seen %q, want %q; %d points were drawn while it ran", f.Seen, seen, points.Load())
 	}
-	if !found.HasHeld() {
-		t.Errorf("a claim does not hold:\n%s", found.Text(false))
-	}
-	if len(points) == 0 {
-		t.Error("no point was drawn while it ran")
-	}
-	return found
+	return f
 }
 
 func TestDistanceBoundsThroughputAndARideWaitsForSixRoundTrips(t *testing.T) {
-	found := perform(t, RTT())
-	if found.Seen != "B" {
-		t.Errorf("seen %s:\n%s", found.Seen, found.Text(false))
-	}
+	checkSmall(t, RTT(), "B")
 }
 
 func TestASlowPhoneStaysYoungWithTheNewestAndMissesNoEvent(t *testing.T) {
-	found := perform(t, SlowPhone())
-	if found.Seen != "B" {
-		t.Errorf("seen %s:\n%s", found.Seen, found.Text(false))
-	}
-	if lost := found.Figures.(map[string]any)["chat_newest_wins"].(numbered).Lost; lost == 0 {
+	f := checkSmall(t, SlowPhone(), "B")
+	if f.Figures.(map[string]any)["chat_newest_wins"].(numbered).Lost == 0 {
 		t.Error("chat in which the newest wins lost nothing")
 	}
 }
 
-func TestOnlyAnIDInTheStoreMakesOnceOfRetries(t *testing.T) {
-	found := perform(t, Loss())
-	if found.Seen != "C" {
-		t.Errorf("seen %s:\n%s", found.Seen, found.Text(false))
-	}
+func TestOnlyAnIDInTheStoreMakesOnceOfRetries(t *testing.T) { checkSmall(t, Loss(), "C") }
+
+func TestDistanceBoundsRealServersToo(t *testing.T) {
+	run := findingtest.NewRun(t, RTT(), small["rtt"])
+	run.Redis, run.Database = findingtest.RequireServer(t, findingtest.Redis), findingtest.RequireServer(t, findingtest.Postgres)
+	findingtest.CheckFailing(t, findingtest.CheckShown(t, RTT(), run).Claims)
 }
 
 // The exact figures depend on the seed alone.
 func TestTheSeedFixesWhatIsLost(t *testing.T) {
-	l := newLoss(values(t, Loss(), small["loss"]))
+	l := newLoss(findingtest.NewRun(t, Loss(), small["loss"]).Values)
 	var before [ways][faults]outcome
 	for i := range 2 {
 		var found [ways][faults]outcome
@@ -103,36 +80,13 @@ func TestTheSeedFixesWhatIsLost(t *testing.T) {
 
 func TestAnExperimentEndsWithItsContextAndLeavesNothing(t *testing.T) {
 	for _, e := range []finding.Experiment{RTT(), SlowPhone(), Loss()} {
-		t.Run(e.Name, func(t *testing.T) {
-			ctx, cancel := context.WithCancel(t.Context())
-			first := make(chan struct{}, 1)
-			run := &finding.Run{Values: values(t, e, nil), Seed: 1, OnPoint: func(string, plot.Point) {
-				select {
-				case first <- struct{}{}:
-				default:
-				}
-			}}
-			ended := make(chan error, 1)
-			go func() {
-				_, err := e.Run(ctx, run)
-				ended <- err
-			}()
-
-			<-first
-			cancelled := time.Now()
-			cancel()
-			if err := <-ended; !errors.Is(err, context.Canceled) {
-				t.Errorf("%v", err)
-			}
-			if took := time.Since(cancelled); took > 5*time.Second {
-				t.Errorf("it ended after %v", took)
-			}
-		})
+		t.Run(e.Name, func(t *testing.T) { findingtest.CheckStops(t, e, findingtest.NewRun(t, e, nil)) })
 	}
 }
 
 func TestNoServerWhereOneIsNamedIsOneClearError(t *testing.T) {
-	run := &finding.Run{Values: values(t, RTT(), small["rtt"]), Redis: "redis://127.0.0.1:1/0"}
+	run := findingtest.NewRun(t, RTT(), small["rtt"])
+	run.Redis = "redis://127.0.0.1:1/0"
 	if _, err := RTT().Perform(t.Context(), run, finding.NoGuess); !errors.Is(err, finding.ErrUnreachable) || !strings.Contains(err.Error(), "127.0.0.1:1") {
 		t.Error(err)
 	}
@@ -148,50 +102,43 @@ func TestNoServerWhereOneIsNamedIsOneClearError(t *testing.T) {
 	}
 }
 
-// expectBroken checks that exactly one claim does not hold.
-func expectBroken(t *testing.T, claims []finding.Claim, text string) {
-	t.Helper()
-	for _, c := range claims {
-		if c.Holds == strings.Contains(c.Text, text) {
-			t.Errorf("%s: holds is %v: %s (%s)", c.Text, c.Holds, c.Got, c.Want)
+func TestAServerWithoutAPortHasTheUsualOne(t *testing.T) {
+	for text, want := range map[string]string{"redis://h/0": "h:6379", "postgres://ada@h/city": "h:5432", "postgresql://[::1]/city": "[::1]:5432", "http://h:80": "h:80"} {
+		u, err := url.Parse(text)
+		if err != nil || hostPort(u) != want {
+			t.Errorf("%s: %s, %v; want %s", text, hostPort(u), err, want)
 		}
-	}
-	if !slices.ContainsFunc(claims, func(c finding.Claim) bool { return strings.Contains(c.Text, text) }) {
-		t.Errorf("no claim says %q", text)
 	}
 }
 
 func TestEachClaimAboutDistanceCanFail(t *testing.T) {
-	r := newRTT(values(t, RTT(), nil))
+	r := newRTT(findingtest.NewRun(t, RTT(), nil).Values)
 	good := func() rttFigures {
 		return rttFigures{redis: []speed{newSpeed("Redis", 1, time.Millisecond, 100), newSpeed("Redis", 1, cityAway, 24)},
 			ride: rideFigures{Far: 260 * time.Millisecond, Near: 10 * time.Millisecond, Rides: 5, Chunks: 35}}
 	}
-	for _, c := range r.judgeClaims(good()) {
-		if !c.Holds {
-			t.Errorf("%s: %s", c.Text, c.Got)
-		}
-	}
+	findingtest.CheckFailing(t, r.judgeClaims(good()))
 
 	tooFast := good() // an answer that came before its request had arrived
 	tooFast.redis[1] = newSpeed("Redis", 1, cityAway, 26)
-	expectBroken(t, r.judgeClaims(tooFast), "never above")
+	findingtest.CheckFailing(t, r.judgeClaims(tooFast), 0)
 
 	slow := good() // a client that waits for a second answer
 	slow.redis[1] = newSpeed("Redis", 1, cityAway, 12)
-	expectBroken(t, r.judgeClaims(slow), "half")
+	findingtest.CheckFailing(t, r.judgeClaims(slow), 1)
 
 	chatty := good() // phones that ask once more on each ride
 	chatty.ride.Chunks += 5
-	expectBroken(t, r.judgeClaims(chatty), "6 round trips")
+	findingtest.CheckFailing(t, r.judgeClaims(chatty), 2)
+
 	cheat := good() // phones beside the node
 	cheat.ride.Far = cheat.ride.Near
-	expectBroken(t, r.judgeClaims(cheat), "6 round trips")
+	findingtest.CheckFailing(t, r.judgeClaims(cheat), 2)
 }
 
 // The broken way takes the place of the repair, with the figures of a real run.
 func TestEachClaimAboutASlowPhoneCanFail(t *testing.T) {
-	s := newSlowPhone(values(t, SlowPhone(), map[string]string{"for": "4", "chats": "20"}))
+	s := newSlowPhone(findingtest.NewRun(t, SlowPhone(), map[string]string{"for": "4", "chats": "20"}).Values)
 	found, _, err := s.run(t.Context(), &finding.Run{Seed: 1})
 	if err != nil {
 		t.Fatal(err)
@@ -199,19 +146,19 @@ func TestEachClaimAboutASlowPhoneCanFail(t *testing.T) {
 
 	queued := found
 	queued.newest = found.queue
-	expectBroken(t, s.judgeClaims(queued), "stays young")
+	findingtest.CheckFailing(t, s.judgeClaims(queued), 0)
 
 	fresh := found
 	fresh.queue = found.newest
-	expectBroken(t, s.judgeClaims(fresh), "grows old")
+	findingtest.CheckFailing(t, s.judgeClaims(fresh), 1)
 
 	overwritten := found
 	overwritten.chat = found.brokenChat
-	expectBroken(t, s.judgeClaims(overwritten), "none lost")
+	findingtest.CheckFailing(t, s.judgeClaims(overwritten), 2)
 }
 
 func TestEachClaimAboutLossCanFail(t *testing.T) {
-	l := newLoss(values(t, Loss(), small["loss"]))
+	l := newLoss(findingtest.NewRun(t, Loss(), small["loss"]).Values)
 	found, _, err := l.run(t.Context(), &finding.Run{Seed: 3})
 	if err != nil {
 		t.Fatal(err)
@@ -219,21 +166,22 @@ func TestEachClaimAboutLossCanFail(t *testing.T) {
 
 	repeated := found
 	repeated.effects[neverAgain] = found.effects[newIDs]
-	expectBroken(t, l.judgeClaims(repeated), "at most once")
+	findingtest.CheckFailing(t, l.judgeClaims(repeated), 0)
 
 	remembered := found
 	remembered.effects[newIDs] = found.effects[idInStore]
-	expectBroken(t, l.judgeClaims(remembered), "at least once")
+	findingtest.CheckFailing(t, l.judgeClaims(remembered), 1)
 
 	forgotten := found
 	forgotten.effects[idInStore] = found.effects[idInMemory]
-	expectBroken(t, l.judgeClaims(forgotten), "id kept")
+	findingtest.CheckFailing(t, l.judgeClaims(forgotten), 2)
 
 	datagrams := found
 	datagrams.tcp = slices.Clone(found.tcp)
 	datagrams.tcp[0].Lost = 1
-	expectBroken(t, l.judgeClaims(datagrams), "TCP")
+	findingtest.CheckFailing(t, l.judgeClaims(datagrams), 3)
+
 	whole := found
 	whole.tcp = found.tcp[:1]
-	expectBroken(t, l.judgeClaims(whole), "TCP")
+	findingtest.CheckFailing(t, l.judgeClaims(whole), 3)
 }

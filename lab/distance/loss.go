@@ -26,10 +26,10 @@ func Loss() finding.Experiment {
 			"twice, unless its id is stored with it: memory forgets in a crash",
 		},
 		Knobs: []finding.Knob{
-			{Name: "loss", Label: "lost", Help: "How many requests, answers or servers are lost.", Unit: "%", Default: 20, Low: 5, High: 50, Step: 1},
-			{Name: "commands", Label: "messages", Help: "Messages for each way and each kind of fault.", Default: 50, Low: 10, High: 300, Step: 10},
-			{Name: "retries", Label: "retries", Help: "How often a phone sends a message again that was not answered.", Default: 3, Low: 1, High: 8, Step: 1},
-			{Name: "delay", Label: "delay of the line", Help: "Of each way of the line that loses packets.", Unit: "ms", Default: 20, Low: 0, High: 100, Step: 5},
+			{Name: "loss", Label: "Lost", Help: "How many requests, answers or servers are lost.", Unit: "%", Default: 20, Low: 5, High: 50, Step: 1},
+			{Name: "commands", Label: "Messages", Help: "Messages for each way and each kind of fault.", Default: 50, Low: 10, High: 300, Step: 10},
+			{Name: "retries", Label: "Retries", Help: "How often a phone sends a message again that was not answered.", Default: 3, Low: 1, High: 8, Step: 1},
+			{Name: "delay", Label: "Delay of the line", Help: "Of each way of the line that loses packets.", Unit: "ms", Default: 20, Low: 0, High: 100, Step: 5},
 		},
 		Takes: 5 * time.Second,
 		Real:  "chat.Room on SQLite, opened again after a crash; WebSockets through a line",
@@ -140,17 +140,15 @@ func (l loss) run(ctx context.Context, run *finding.Run) (found lossFigures, par
 	if err := g.Wait(); err != nil {
 		return found, nil, err
 	}
-	tcp, relayAt, err := l.loseInTCP(ctx, run)
-	if err != nil {
+
+	var relayAt string
+	if found.tcp, relayAt, err = l.loseInTCP(ctx, run); err != nil {
 		return found, nil, err
 	}
-	found.tcp = tcp
 
 	effects, sent := 0, int64(0)
-	for _, of := range found.effects {
-		for _, o := range of {
-			effects += o.Effects
-		}
+	for w := range ways {
+		effects += found.sumOutcomes(w).Effects
 	}
 	for _, t := range found.tcp {
 		sent += t.Sent

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -17,6 +15,7 @@ import (
 	"github.com/ridehail/ridehail/lab/finding"
 	"github.com/ridehail/ridehail/lab/latency"
 	"github.com/ridehail/ridehail/lab/line"
+	"github.com/ridehail/ridehail/lab/scratch"
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/store"
 	"github.com/ridehail/ridehail/trips"
@@ -32,13 +31,11 @@ type chatServer struct {
 	memory broken.IDsInMemory
 }
 
-func (s *chatServer) startServer(ctx context.Context, open func(context.Context, string) (store.Store, func() error, error)) error {
-	kept, closeStore, err := open(ctx, s.file)
-	if err != nil {
+func (s *chatServer) startServer(ctx context.Context) (err error) {
+	if s.kept, s.close, err = store.Open(ctx, s.file, store.Options{Log: slog.New(slog.DiscardHandler)}); err != nil {
 		s.close = func() error { return nil } // it is closed already
 		return err
 	}
-	s.kept, s.close = kept, closeStore
 	s.room = chat.Room{Store: s.kept, Trips: s.kept, Now: time.Now}
 	s.memory = broken.IDsInMemory{}
 	return nil
@@ -49,20 +46,12 @@ func (s *chatServer) crashServer(ctx context.Context) error {
 	if err := s.close(); err != nil {
 		return err
 	}
-	return s.startServer(ctx, store.OpenExisting)
+	return s.startServer(ctx)
 }
-
-func createStore(ctx context.Context, file string) (store.Store, func() error, error) {
-	return store.Open(ctx, file, store.Options{Log: slog.New(slog.DiscardHandler)})
-}
-
-var talker = trips.Driver("chidi")
 
 // openTrip makes a trip whose two people may write to each other.
-func (s *chatServer) openTrip(ctx context.Context, name string) (trips.TripID, error) {
+func (s *chatServer) openTrip(ctx context.Context, rider, driver trips.Actor) (trips.TripID, error) {
 	service := trips.Service{Store: s.kept, Now: time.Now}
-	rider, driver := trips.Rider(trips.RiderID("ada-"+name)), talker
-	driver.ID += "-" + name
 	from, to := location.Point{Lng: 3.39, Lat: 6.45}, location.Point{Lng: 3.42, Lat: 6.44}
 	quote := trips.Quote{Metres: 4000, Duration: 9 * time.Minute, Source: "road", Fare: trips.Money{Minor: 150_000, Currency: "NGN"}}
 
@@ -70,6 +59,7 @@ func (s *chatServer) openTrip(ctx context.Context, name string) (trips.TripID, e
 	if err != nil {
 		return "", err
 	}
+
 	_, err = service.Apply(ctx, trips.IdempotencyKey{Actor: driver, ID: "accept", Fingerprint: "accept"}, ev.Trip.ID,
 		func(t trips.Trip, at time.Time) (trips.Event, error) { return t.Reserve(trips.DriverID(driver.ID), at) })
 	return ev.Trip.ID, err
@@ -77,13 +67,14 @@ func (s *chatServer) openTrip(ctx context.Context, name string) (trips.TripID, e
 
 // tryWay sends the messages of one way, with each kind of fault in turn.
 func (l loss) tryWay(ctx context.Context, run *finding.Run, w way, found *[faults]outcome) (err error) {
-	folder, err := os.MkdirTemp("", "ridehail-lab-")
+	file, err := scratch.Create(ctx, "")
 	if err != nil {
 		return err
 	}
-	s := &chatServer{file: filepath.Join(folder, "chat.db"), close: func() error { return nil }}
-	defer func() { err = errors.Join(err, s.close(), os.RemoveAll(folder)) }()
-	if err := s.startServer(ctx, createStore); err != nil {
+	s := &chatServer{file: file.URL}
+	err = s.startServer(ctx)
+	defer func() { err = errors.Join(err, s.close(), file.Close()) }()
+	if err != nil {
 		return err
 	}
 
@@ -124,12 +115,10 @@ func (p *phone) faultStrikes(f fault) bool {
 
 // sendAll sends all messages and counts their effects in the store.
 func (p *phone) sendAll(ctx context.Context) (outcome, error) {
-	name := fmt.Sprint(int(p.fault))
 	p.found = outcome{Way: p.way.String(), Fault: p.fault.String(), Commands: p.commands}
-	p.from = talker
-	p.from.ID += "-" + name
+	p.from = trips.Driver(trips.DriverID(fmt.Sprintf("chidi-%d", p.fault)))
 	var err error
-	if p.trip, err = p.server.openTrip(ctx, name); err != nil {
+	if p.trip, err = p.server.openTrip(ctx, trips.Rider(trips.RiderID(fmt.Sprintf("ada-%d", p.fault))), p.from); err != nil {
 		return p.found, err
 	}
 
@@ -153,6 +142,7 @@ func (p *phone) sendMessage(ctx context.Context, text string) (acked bool, err e
 	if p.way == neverAgain {
 		tries = 1
 	}
+
 	for range tries {
 		if p.faultStrikes(lostRequest) {
 			continue
@@ -161,6 +151,7 @@ func (p *phone) sendMessage(ctx context.Context, text string) (acked bool, err e
 		if err := p.carryOut(ctx, text); err != nil {
 			return false, err
 		}
+
 		if p.faultStrikes(crashBetween) {
 			if err := p.server.crashServer(ctx); err != nil {
 				return false, err
@@ -181,6 +172,7 @@ func (p *phone) carryOut(ctx context.Context, text string) error {
 		_, err := p.server.room.Send(ctx, p.from, p.trip, id, text)
 		return err
 	}
+
 	switch p.way {
 	case idInStore:
 		return keep(text)
@@ -240,6 +232,7 @@ func (l loss) loseInTCP(ctx context.Context, run *finding.Run) (all []tcpFigures
 		if err != nil {
 			return nil, "", errors.Join(err, g.Wait())
 		}
+
 		relayAt = listener.Addr().String()
 		g.Go(func() error {
 			defer closeRelay()

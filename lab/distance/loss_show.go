@@ -18,6 +18,7 @@ func (l loss) emptyChart() plot.Chart {
 		X:     plot.Axis{Name: "how phone and server deal with it"},
 		Y:     plot.Axis{Name: fmt.Sprintf("of %d messages", int(faults)*l.commands), End: float64(faults) * float64(l.commands) * l.percent / 100},
 	}
+
 	var bars []plot.Bar
 	for w := range ways {
 		bars = append(bars, plot.Bar{Name: w.String(), Group: barsMissing}, plot.Bar{Name: w.String(), Group: barsExtra})
@@ -49,6 +50,7 @@ const tcpWait = 200
 func (l loss) judgeClaims(f lossFigures) []finding.Claim {
 	never, again, kept := f.sumOutcomes(neverAgain), f.sumOutcomes(newIDs), f.sumOutcomes(idInStore)
 	lost := f.effects[neverAgain][lostRequest].Faults
+
 	worst := f.tcp[len(f.tcp)-1]
 	gone, bound := int64(0), tcpWait+2*toMilliseconds(l.delay)
 	for _, t := range f.tcp {
@@ -62,7 +64,7 @@ func (l loss) judgeClaims(f lossFigures) []finding.Claim {
 			Want: fmt.Sprint(again.Arrivals), Got: fmt.Sprintf("%d of %d", again.Effects, again.Acked),
 			Holds: again.Effects == again.Arrivals && again.Unkept == 0},
 		{Text: "id kept with the effect: once", Law: "effects = messages", Source: "Saltzer et al. 1984", Exact: true,
-			Want: "0 too many", Got: fmt.Sprintf("%d", kept.Extra), Holds: kept.Extra == 0 && kept.Unkept == 0 && kept.Acked > 0},
+			Want: "0 too many", Got: fmt.Sprint(kept.Extra), Holds: kept.Extra == 0 && kept.Unkept == 0 && kept.Acked > 0},
 		{Text: "TCP loses nothing, it waits", Law: "RTO >= 200 ms", Source: "RFC 6298",
 			Want: fmt.Sprintf("0, >= %.0f", bound), Got: fmt.Sprintf("%d, p99 %.0f ms", gone, worst.P99), Holds: gone == 0 && worst.Resent > 0 && worst.P99 >= bound},
 	}
@@ -92,13 +94,16 @@ func (l loss) buildTable(f lossFigures) finding.Table {
 		t.Columns = append(t.Columns, k.String())
 	}
 	t.Columns = append(t.Columns, "once of all")
+
 	for w := range ways {
 		row := []string{w.String()}
 		for _, o := range f.effects[w] {
 			row = append(row, fmt.Sprintf("%d / %d", o.Missing, o.Extra))
 		}
-		t.Rows = append(t.Rows, append(row, fmt.Sprintf("%d of %d", f.sumOutcomes(w).Once, f.sumOutcomes(w).Commands)))
+		sum := f.sumOutcomes(w)
+		t.Rows = append(t.Rows, append(row, fmt.Sprintf("%d of %d", sum.Once, sum.Commands)))
 	}
+
 	for _, x := range f.tcp {
 		t.Rows = append(t.Rows, []string{fmt.Sprintf("TCP, %g %% lost", x.Loss), fmt.Sprintf("p50 %.0f ms", x.P50), fmt.Sprintf("p99 %.0f ms", x.P99),
 			fmt.Sprintf("%d resent", x.Resent), fmt.Sprintf("%d of %d", x.Sent-x.Lost, x.Sent)})
@@ -129,6 +134,7 @@ func (l loss) buildChart(f lossFigures) plot.Chart {
 func (l loss) wordNotices(f lossFigures) []string {
 	kept, crash, answer := f.sumOutcomes(idInStore), f.effects[idInMemory][crashBetween], f.effects[idInMemory][lostAnswer]
 	worst := f.tcp[len(f.tcp)-1]
+
 	first := fmt.Sprintf("Ids in memory mend %d lost answers (%d too many) and not %d crashes (%d too many).",
 		answer.Faults, answer.Extra, crash.Faults, crash.Extra)
 	second := fmt.Sprintf("With the id in the store %d of %d were there once; %d were given up, unanswered, after %d tries.",

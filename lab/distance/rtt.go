@@ -14,9 +14,9 @@ import (
 // some 3,000 km away.
 const cityAway = 40 * time.Millisecond
 
-// rideTrips is how many round trips a ride waits for between phones and node:
-// the quote, the request with its offer, the acceptance, and three steps.
-const rideTrips = 6
+// rideRoundTrips is how many round trips a ride waits for between phones and
+// node: the quote, the request with its offer, the acceptance, and three steps.
+const rideRoundTrips = 6
 
 // RTT returns the experiment rtt.
 func RTT() finding.Experiment {
@@ -33,9 +33,9 @@ func RTT() finding.Experiment {
 			"25, and outstanding requests only wait in a queue",
 		},
 		Knobs: []finding.Knob{
-			{Name: "far", Label: "longest round trip", Help: "Round trip to the farthest server.", Unit: "ms", Default: 150, Low: 50, High: 500, Step: 10},
-			{Name: "window", Label: "most outstanding", Help: "Requests that may be under way at once, at most.", Default: 100, Low: 20, High: 1000, Step: 10, Log: true},
-			{Name: "rides", Label: "rides", Help: "Rides of which the quickest counts.", Default: 5, Low: 1, High: 20, Step: 1},
+			{Name: "far", Label: "Longest round trip", Help: "Round trip to the farthest server.", Unit: "ms", Default: 150, Low: 50, High: 500, Step: 10},
+			{Name: "window", Label: "Most outstanding", Help: "Requests that may be under way at once, at most.", Default: 100, Low: 20, High: 1000, Step: 10, Log: true},
+			{Name: "rides", Label: "Rides", Help: "Rides of which the quickest counts.", Default: 5, Low: 1, High: 20, Step: 1},
 		},
 		Takes:      8 * time.Second,
 		TakesRedis: true, TakesDatabase: true,
@@ -66,31 +66,34 @@ func RTT() finding.Experiment {
 
 // rtt is the settings of a run.
 type rtt struct {
-	trips   []time.Duration // round trips
-	windows []int
-	rides   int
+	roundTrips []time.Duration
+	windows    []int
+	rides      int
 }
 
 func newRTT(v finding.Values) rtt {
 	const ms = time.Millisecond
-	return rtt{trips: []time.Duration{0, ms, 10 * ms, 40 * ms, v.Milliseconds("far")}, windows: []int{1, 10, v.Int("window")}, rides: v.Int("rides")}
+	return rtt{roundTrips: []time.Duration{0, ms, 10 * ms, 40 * ms, v.Milliseconds("far")}, windows: []int{1, 10, v.Int("window")}, rides: v.Int("rides")}
 }
 
 // lawOfWindow returns the most requests a second with a window at a distance:
 // each of those outstanding is back after one round trip (Little 1961).
-func lawOfWindow(window int, trip time.Duration) float64 { return float64(window) / trip.Seconds() }
+func lawOfWindow(window int, roundTrip time.Duration) float64 {
+	return float64(window) / roundTrip.Seconds()
+}
 
 func (r rtt) emptyChart() plot.Chart {
 	c := plot.Chart{
 		Title: "What distance does to throughput",
-		X:     plot.Axis{Name: "round trip in ms", Log: true, Start: 1, End: toMilliseconds(r.trips[len(r.trips)-1])},
+		X:     plot.Axis{Name: "round trip in ms", Log: true, Start: 1, End: toMilliseconds(r.roundTrips[len(r.roundTrips)-1])},
 		Y:     plot.Axis{Name: "answers a second", Log: true, Start: 1, End: lawOfWindow(r.windows[2], time.Millisecond)},
 	}
+
 	var laws, measured []plot.Curve
 	for _, w := range r.windows {
 		l := plot.Curve{Name: fmt.Sprintf("law: %d / round trip", w), Style: plot.Law}
-		for _, trip := range r.trips[1:] {
-			l.Points = append(l.Points, plot.Point{X: toMilliseconds(trip), Y: lawOfWindow(w, trip)})
+		for _, roundTrip := range r.roundTrips[1:] {
+			l.Points = append(l.Points, plot.Point{X: toMilliseconds(roundTrip), Y: lawOfWindow(w, roundTrip)})
 		}
 		laws, measured = append(laws, l), append(measured, plot.Curve{Name: curveOf(w), Dots: true})
 	}
@@ -112,17 +115,17 @@ type rttFigures struct {
 // speed is the throughput with a window at a distance.
 type speed struct {
 	Server    string        `json:"server"`
-	Trip      time.Duration `json:"-"`
-	TripMS    float64       `json:"round_trip_ms"`
+	RoundTrip time.Duration `json:"-"`
+	Millis    float64       `json:"round_trip_ms"`
 	Window    int           `json:"window"`
 	PerSecond float64       `json:"per_second"`
 	Share     float64       `json:"share_of_law,omitempty"` // 0 at no distance, where the law has no limit
 }
 
-func newSpeed(server string, window int, trip time.Duration, perSecond float64) speed {
-	s := speed{Server: server, Trip: trip, TripMS: toMilliseconds(trip), Window: window, PerSecond: perSecond}
-	if trip > 0 {
-		s.Share = perSecond / lawOfWindow(window, trip)
+func newSpeed(server string, window int, roundTrip time.Duration, perSecond float64) speed {
+	s := speed{Server: server, RoundTrip: roundTrip, Millis: toMilliseconds(roundTrip), Window: window, PerSecond: perSecond}
+	if roundTrip > 0 {
+		s.Share = perSecond / lawOfWindow(window, roundTrip)
 	}
 	return s
 }
@@ -141,5 +144,5 @@ type rideFigures struct {
 // number when the rides differed.
 func (f rideFigures) roundTrips() float64 { return float64(f.Chunks)/float64(f.Rides) - 1 }
 
-// atMost returns how many round trips fit into a time at most.
-func atMost(took time.Duration) int { return int(took / cityAway) }
+// roundTripsWithin returns how many round trips fit into a time.
+func roundTripsWithin(took time.Duration) int { return int(took / cityAway) }

@@ -5,13 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/url"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/ridehail/ridehail/lab/finding"
-	"github.com/ridehail/ridehail/lab/line"
+	"github.com/ridehail/ridehail/lab/scratch"
 	"github.com/ridehail/ridehail/store"
 	"github.com/ridehail/ridehail/store/postgres"
 	"github.com/ridehail/ridehail/trips"
@@ -21,6 +20,24 @@ import (
 // connection of its own.
 const sqlWindow = 10
 
+// measurePostgres measures a database of its own on a real Postgres: first the
+// app's store at each distance, then rides.
+func (r rtt) measurePostgres(ctx context.Context, run *finding.Run, found *rttFigures) (part finding.Part, err error) {
+	database, err := scratch.Create(ctx, run.Database)
+	if err != nil {
+		return part, err
+	}
+	defer func() { err = errors.Join(err, database.Close()) }()
+
+	if found.sql, err = r.askPostgres(ctx, run, database.URL); err != nil {
+		return part, fmt.Errorf("postgres: %w", err)
+	}
+	if found.ride.Database, err = r.rideFarFromDatabase(ctx, run, database.URL); err != nil {
+		return part, fmt.Errorf("a node far from its database: %w", err)
+	}
+	return database.Part, nil
+}
+
 // askPostgres measures the app's store at each distance, all at once: it only
 // waits.
 func (r rtt) askPostgres(ctx context.Context, run *finding.Run, database string) ([]speed, error) {
@@ -29,18 +46,19 @@ func (r rtt) askPostgres(ctx context.Context, run *finding.Run, database string)
 	}
 
 	var all []speed
-	for _, trip := range r.trips {
+	for _, roundTrip := range r.roundTrips {
 		for _, window := range []int{1, sqlWindow} {
-			all = append(all, newSpeed("Postgres", window, trip, 0))
+			all = append(all, newSpeed("Postgres", window, roundTrip, 0))
 		}
 	}
+
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(4) // a server allows some 100 connections
 	for i := range all {
 		s := &all[i]
 		g.Go(func() error {
-			perSecond, err := readTripsAt(ctx, database, s.Trip, s.Window, run.Seed)
-			*s = newSpeed(s.Server, s.Window, s.Trip, perSecond)
+			perSecond, err := readTripsAt(ctx, database, s.RoundTrip, s.Window, run.Seed)
+			*s = newSpeed(s.Server, s.Window, s.RoundTrip, perSecond)
 			return err
 		})
 	}
@@ -49,32 +67,25 @@ func (r rtt) askPostgres(ctx context.Context, run *finding.Run, database string)
 
 // readTripsAt returns how many reads of a trip a second the store makes through
 // a line, with window of them outstanding, each on a connection of its own.
-func readTripsAt(ctx context.Context, database string, trip time.Duration, window int, seed uint64) (perSecond float64, err error) {
-	u, err := url.Parse(database)
-	if err != nil {
-		return 0, err
-	}
-	l, err := line.Open(u.Host, line.OfRoundTrip(trip), seed)
+func readTripsAt(ctx context.Context, database string, roundTrip time.Duration, window int, seed uint64) (perSecond float64, err error) {
+	l, far, err := openLineTo(database, roundTrip, seed)
 	if err != nil {
 		return 0, err
 	}
 	defer l.Close()
-	far, err := lineTo(l, database)
-	if err != nil {
-		return 0, err
-	}
 
 	rates := make([]float64, window)
 	g, ctx := errgroup.WithContext(ctx)
 	for i := range rates {
 		g.Go(func() (err error) {
-			rates[i], err = readTrips(ctx, far, turnsAt(trip))
+			rates[i], err = readTrips(ctx, far, turnsAt(roundTrip))
 			return err
 		})
 	}
 	if err := g.Wait(); err != nil {
 		return 0, err
 	}
+
 	for _, rate := range rates {
 		perSecond += rate
 	}

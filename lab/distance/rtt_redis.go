@@ -2,7 +2,6 @@ package distance
 
 import (
 	"bufio"
-	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -14,7 +13,6 @@ import (
 	"time"
 
 	"github.com/ridehail/ridehail/lab/finding"
-	"github.com/ridehail/ridehail/lab/line"
 )
 
 // redisServer is where a Redis listens, and how to get in.
@@ -28,55 +26,57 @@ func parseRedis(text string) (s redisServer, err error) {
 	if err != nil || u.Scheme != "redis" || u.Host == "" {
 		return s, fmt.Errorf("%w: --redis: want redis://HOST:PORT/DB", finding.ErrUsage)
 	}
-	s.address, s.user, s.db = u.Host, u.User.Username(), strings.TrimPrefix(u.Path, "/")
+	s.address, s.user, s.db = hostPort(u), u.User.Username(), strings.TrimPrefix(u.Path, "/")
 	s.password, _ = u.User.Password()
-	if u.Port() == "" {
-		s.address = net.JoinHostPort(u.Hostname(), "6379")
-	}
 	return s, nil
+}
+
+// hostPort returns a server's HOST:PORT. Without a port it is the usual one of
+// the scheme.
+func hostPort(u *url.URL) string {
+	if u.Port() != "" {
+		return u.Host
+	}
+	usual := map[string]string{"redis": "6379", "postgres": "5432", "postgresql": "5432"}
+	return net.JoinHostPort(u.Hostname(), usual[u.Scheme])
 }
 
 // asker keeps a window of requests outstanding on one connection. A client of
 // the app's kind waits for each answer; this one shows what waiting costs.
 type asker struct {
-	conn net.Conn
-	in   *bufio.Reader
-	out  *bufio.Writer
-	key  string
+	in  *bufio.Reader
+	out *bufio.Writer
+	key string
 }
 
-// dialRedis connects through a line and keeps a position of 24 bytes to ask
-// for, which ends by itself.
-func dialRedis(ctx context.Context, s redisServer, through *line.Line) (*asker, error) {
-	var dialer net.Dialer
-	conn, err := dialer.DialContext(ctx, "tcp", through.Address())
-	if err != nil {
-		return nil, err
-	}
-	a := &asker{conn: conn, in: bufio.NewReader(conn), out: bufio.NewWriter(conn), key: "ridehail-lab-" + rand.Text()}
+// newAsker logs in on a connection and keeps a position of 24 bytes to ask for,
+// which ends by itself.
+func newAsker(conn net.Conn, s redisServer) (*asker, error) {
+	a := &asker{in: bufio.NewReader(conn), out: bufio.NewWriter(conn), key: "ridehail-lab-" + rand.Text()}
 
-	commands := [][]string{{"SET", a.key, strings.Repeat("p", 24), "EX", "120"}}
+	var commands [][]string
+	switch {
+	case s.user != "" && s.password != "":
+		commands = append(commands, []string{"AUTH", s.user, s.password})
+	case s.password != "":
+		commands = append(commands, []string{"AUTH", s.password})
+	}
 	if s.db != "" {
-		commands = append([][]string{{"SELECT", s.db}}, commands...)
+		commands = append(commands, []string{"SELECT", s.db})
 	}
-	if s.password != "" {
-		login := []string{"AUTH", s.password}
-		if s.user != "" {
-			login = []string{"AUTH", s.user, s.password}
-		}
-		commands = append([][]string{login}, commands...)
-	}
+	commands = append(commands, []string{"SET", a.key, strings.Repeat("p", 24), "EX", "120"})
+
 	for _, c := range commands {
-		a.write(c...)
-		if err = errors.Join(err, a.out.Flush(), a.readReply()); err != nil {
-			return nil, errors.Join(fmt.Errorf("%s: %w", c[0], err), conn.Close())
+		a.writeCommand(c...)
+		if err := errors.Join(a.out.Flush(), a.readReply()); err != nil {
+			return nil, fmt.Errorf("%s: %w", c[0], err)
 		}
 	}
 	return a, nil
 }
 
-// write buffers a command (RESP: an array of bulk strings).
-func (a *asker) write(words ...string) {
+// writeCommand buffers a command (RESP: an array of bulk strings).
+func (a *asker) writeCommand(words ...string) {
 	fmt.Fprintf(a.out, "*%d\r\n", len(words))
 	for _, w := range words {
 		fmt.Fprintf(a.out, "$%d\r\n%s\r\n", len(w), w)
@@ -89,6 +89,7 @@ func (a *asker) readReply() error {
 	if err != nil {
 		return err
 	}
+
 	head = strings.TrimSpace(head)
 	switch {
 	case strings.HasPrefix(head, "+"):
@@ -111,7 +112,7 @@ const stretch = 5
 // round trip after its request, so that no stretch beats window / round trip.
 func (a *asker) ask(window, turns int) (perSecond float64, err error) {
 	for range window {
-		a.write("GET", a.key)
+		a.writeCommand("GET", a.key)
 	}
 	if err := a.out.Flush(); err != nil {
 		return 0, err
@@ -127,7 +128,7 @@ func (a *asker) ask(window, turns int) (perSecond float64, err error) {
 				ends = append(ends, time.Now())
 			}
 			if turn < turns-1 {
-				a.write("GET", a.key)
+				a.writeCommand("GET", a.key)
 			}
 			if a.in.Buffered() == 0 {
 				if err := a.out.Flush(); err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"net"
 	"net/url"
 	"time"
 
@@ -14,7 +15,6 @@ import (
 	"github.com/ridehail/ridehail/events"
 	"github.com/ridehail/ridehail/lab/finding"
 	"github.com/ridehail/ridehail/lab/line"
-	"github.com/ridehail/ridehail/lab/scratch"
 	"github.com/ridehail/ridehail/wire"
 )
 
@@ -39,33 +39,16 @@ func (r rtt) run(ctx context.Context, run *finding.Run) (found rttFigures, parts
 	}
 	parts = append(parts, finding.Part{Name: redisName, Where: server.address, Count: fmt.Sprintf("%d lines", len(found.redis))})
 
-	database, part, closeDatabase, err := openScratch(ctx, run.Database)
-	if err != nil {
-		return found, nil, err
-	}
-	defer func() { err = errors.Join(err, closeDatabase()) }()
-	if database != "" {
-		parts = append(parts, part)
-		if found.sql, err = r.askPostgres(ctx, run, database); err != nil {
-			return found, nil, fmt.Errorf("postgres: %w", err)
+	if run.Database != "" {
+		part, err := r.measurePostgres(ctx, run, &found)
+		if err != nil {
+			return found, nil, err
 		}
+		parts = append(parts, part)
 	}
 
-	ridden, err := r.timeRides(ctx, run, redisURL, database, &found.ride)
+	ridden, err := r.timeRides(ctx, run, redisURL, &found.ride)
 	return found, append(parts, ridden), err
-}
-
-// openScratch makes a database on a real Postgres. Without one it returns an
-// empty URL.
-func openScratch(ctx context.Context, address string) (database string, part finding.Part, closeDatabase func() error, err error) {
-	if address == "" {
-		return "", part, func() error { return nil }, nil
-	}
-	s, err := scratch.Create(ctx, address)
-	if err != nil {
-		return "", part, nil, err
-	}
-	return s.URL, s.Part, s.Close, nil
 }
 
 // rounds is how often the short distances take turns. The best round counts.
@@ -74,18 +57,18 @@ const rounds = 2
 // askRedis measures each window at each distance: first the long ones, which
 // only wait, side by side, and then the short ones.
 func (r rtt) askRedis(ctx context.Context, run *finding.Run, server redisServer) ([]speed, error) {
-	all := make([]speed, 0, len(r.trips)*len(r.windows))
-	for _, trip := range r.trips {
+	all := make([]speed, 0, len(r.roundTrips)*len(r.windows))
+	for _, roundTrip := range r.roundTrips {
 		for _, window := range r.windows {
-			all = append(all, newSpeed("Redis", window, trip, 0))
+			all = append(all, newSpeed("Redis", window, roundTrip, 0))
 		}
 	}
 
 	measure := func(ctx context.Context, s *speed) error {
-		perSecond, err := askAt(ctx, server, s.Trip, s.Window, run.Seed)
+		perSecond, err := askAt(ctx, server, s.RoundTrip, s.Window, run.Seed)
 		if err == nil && perSecond > s.PerSecond {
-			*s = newSpeed(s.Server, s.Window, s.Trip, perSecond)
-			run.Point(curveOf(s.Window), toMilliseconds(s.Trip), perSecond)
+			*s = newSpeed(s.Server, s.Window, s.RoundTrip, perSecond)
+			run.Point(curveOf(s.Window), s.Millis, perSecond)
 		}
 		return err
 	}
@@ -93,7 +76,7 @@ func (r rtt) askRedis(ctx context.Context, run *finding.Run, server redisServer)
 	g, together := errgroup.WithContext(ctx)
 	var near []*speed
 	for i := range all {
-		if s := &all[i]; s.Trip >= cityAway {
+		if s := &all[i]; s.RoundTrip >= cityAway {
 			g.Go(func() error { return measure(together, s) })
 		} else {
 			near = append(near, s)
@@ -119,7 +102,7 @@ func (r rtt) askAgain(ctx context.Context, all []speed, measure func(context.Con
 	const moreRounds, suspicious = 8, 0.75
 	for range moreRounds {
 		for i := range all {
-			if s := &all[i]; s.Trip >= longWay && s.Share < suspicious {
+			if s := &all[i]; s.RoundTrip >= longWay && s.Share < suspicious {
 				if err := measure(ctx, s); err != nil {
 					return err
 				}
@@ -130,61 +113,63 @@ func (r rtt) askAgain(ctx context.Context, all []speed, measure func(context.Con
 }
 
 // askAt measures one window at one distance.
-func askAt(ctx context.Context, server redisServer, trip time.Duration, window int, seed uint64) (float64, error) {
-	l, err := line.Open(server.address, line.OfRoundTrip(trip), seed)
+func askAt(ctx context.Context, server redisServer, roundTrip time.Duration, window int, seed uint64) (float64, error) {
+	l, err := line.Open(server.address, line.OfRoundTrip(roundTrip), seed)
 	if err != nil {
 		return 0, err
 	}
 	defer l.Close()
-	a, err := dialRedis(ctx, server, l)
+
+	conn, err := net.Dial("tcp", l.Address())
 	if err != nil {
 		return 0, err
 	}
-	defer a.conn.Close()
-	defer context.AfterFunc(ctx, func() { _ = a.conn.Close() })()
-	return a.ask(window, turnsAt(trip))
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
+
+	a, err := newAsker(conn, server)
+	if err != nil {
+		return 0, err
+	}
+	return a.ask(window, turnsAt(roundTrip))
 }
 
 // turnsAt returns how many round trips are measured: two stretches at least,
 // and more where they are short.
-func turnsAt(trip time.Duration) int {
+func turnsAt(roundTrip time.Duration) int {
 	spend := 250 * time.Millisecond
 	switch {
-	case trip == 0:
+	case roundTrip == 0:
 		return 100
-	case trip >= cityAway:
+	case roundTrip >= cityAway:
 		spend = time.Second
 	}
-	return max(stretch+2, min(100, int(spend/trip)))
+	return max(stretch+2, min(100, int(spend/roundTrip)))
 }
 
-// lineTo returns a server's URL with the address of a line.
-func lineTo(l *line.Line, server string) (string, error) {
+// openLineTo opens a line to the server of a URL, and returns the URL with the
+// line's address.
+func openLineTo(server string, roundTrip time.Duration, seed uint64) (l *line.Line, far string, err error) {
 	u, err := url.Parse(server)
 	if err != nil {
-		return "", err
+		return nil, "", err
 	}
+	if l, err = line.Open(hostPort(u), line.OfRoundTrip(roundTrip), seed); err != nil {
+		return nil, "", err
+	}
+
 	u.Host = l.Address()
-	return u.String(), nil
+	return l, u.String(), nil
 }
 
 // timeRides drives the same ride with phones beside the node and far from it,
 // and takes the quickest of each. The node's Redis is far in both.
-func (r rtt) timeRides(ctx context.Context, run *finding.Run, redisURL, database string, found *rideFigures) (part finding.Part, err error) {
-	server, err := parseRedis(redisURL)
-	if err != nil {
-		return part, err
-	}
-	toRedis, err := line.Open(server.address, line.OfRoundTrip(cityAway), run.Seed)
+func (r rtt) timeRides(ctx context.Context, run *finding.Run, redisURL string, found *rideFigures) (part finding.Part, err error) {
+	toRedis, farRedis, err := openLineTo(redisURL, cityAway, run.Seed)
 	if err != nil {
 		return part, err
 	}
 	defer toRedis.Close()
-	farRedis, err := lineTo(toRedis, redisURL)
-	if err != nil {
-		return part, err
-	}
-
 	c, err := openCity(ctx, farRedis, "")
 	if err != nil {
 		return part, err
@@ -195,46 +180,29 @@ func (r rtt) timeRides(ctx context.Context, run *finding.Run, redisURL, database
 	if found.Near, err = r.quickestRide(ctx, c, c.url, "near", nil); err != nil {
 		return part, err
 	}
-	u, err := url.Parse(c.url)
-	if err != nil {
-		return part, err
-	}
-	toPhones, err := line.Open(u.Host, line.OfRoundTrip(cityAway), run.Seed)
-	if err != nil {
-		return part, err
-	}
-	defer toPhones.Close()
-	chunks := func() int64 { return toPhones.Stats().Up.Chunks }
-	before := int64(0)
-	found.Far, err = r.quickestRide(ctx, c, "http://"+toPhones.Address(), "far", func() { before = chunks() })
-	if found.Chunks = chunks() - before; err != nil {
-		return part, err
-	}
 
-	if database != "" {
-		if found.Database, err = r.rideFarFromDatabase(ctx, run, database); err != nil {
-			return part, fmt.Errorf("a node far from its database: %w", err)
-		}
+	toNode, farURL, err := openLineTo(c.url, cityAway, run.Seed)
+	if err != nil {
+		return part, err
 	}
+	defer toNode.Close()
+	chunks := func() int64 { return toNode.Stats().Up.Chunks }
+	before := int64(0)
+	if found.Far, err = r.quickestRide(ctx, c, farURL, "far", func() { before = chunks() }); err != nil {
+		return part, err
+	}
+	found.Chunks = chunks() - before
 	return finding.Part{Name: "node", Where: c.url, Count: fmt.Sprintf("%d rides", 2*r.rides)}, nil
 }
 
 // rideFarFromDatabase returns the time of a ride with a node whose Postgres is
 // far.
 func (r rtt) rideFarFromDatabase(ctx context.Context, run *finding.Run, database string) (took time.Duration, err error) {
-	u, err := url.Parse(database)
-	if err != nil {
-		return 0, err
-	}
-	l, err := line.Open(u.Host, line.OfRoundTrip(cityAway), run.Seed)
+	l, far, err := openLineTo(database, cityAway, run.Seed)
 	if err != nil {
 		return 0, err
 	}
 	defer l.Close()
-	far, err := lineTo(l, database)
-	if err != nil {
-		return 0, err
-	}
 
 	c, err := openCity(ctx, "", far)
 	if err != nil {
@@ -263,10 +231,10 @@ func (r rtt) quickestRide(ctx context.Context, c *city, server, name string, onR
 	if err := driver.goOnDuty(from); err != nil {
 		return 0, err
 	}
-
 	if onReady != nil {
 		onReady()
 	}
+
 	quickest = math.MaxInt64
 	for i := range r.rides {
 		began := time.Now()

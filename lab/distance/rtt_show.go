@@ -20,7 +20,7 @@ func (r rtt) judgeClaims(f rttFigures) []finding.Claim {
 	most, least := 0.0, 1.0
 	for _, s := range slices.Concat(f.redis, f.sql) {
 		most = max(most, s.Share)
-		if s.Trip >= longWay {
+		if s.RoundTrip >= longWay {
 			least = min(least, s.Share)
 		}
 	}
@@ -32,7 +32,7 @@ func (r rtt) judgeClaims(f rttFigures) []finding.Claim {
 		{Text: "from 10 ms on at least half of it", Law: "distance is the wait", Source: "Dean 2009",
 			Want: fmt.Sprintf(">= %.1f", leastShare), Got: fmt.Sprintf("%.2f", least), Holds: least >= leastShare},
 		{Text: "a ride waits for 6 round trips", Law: "time >= n x RTT", Source: "Cheshire 1996", Exact: true,
-			Want: fmt.Sprint(rideTrips), Got: fmt.Sprintf("%g", waits), Holds: waits == rideTrips && f.ride.Far >= rideTrips*cityAway},
+			Want: fmt.Sprint(rideRoundTrips), Got: fmt.Sprintf("%g", waits), Holds: waits == rideRoundTrips && f.ride.Far >= rideRoundTrips*cityAway},
 	}
 }
 
@@ -46,8 +46,8 @@ func (r rtt) buildResult(f rttFigures, parts []finding.Part) finding.Result {
 }
 
 // speedAt returns the speed with a window at a distance.
-func (f rttFigures) speedAt(trip time.Duration, window int) speed {
-	i := slices.IndexFunc(f.redis, func(s speed) bool { return s.Trip == trip && s.Window == window })
+func (f rttFigures) speedAt(roundTrip time.Duration, window int) speed {
+	i := slices.IndexFunc(f.redis, func(s speed) bool { return s.RoundTrip == roundTrip && s.Window == window })
 	if i < 0 {
 		return speed{}
 	}
@@ -70,17 +70,22 @@ func (r rtt) seenOption(f rttFigures) int {
 
 func (r rtt) buildTable(f rttFigures) finding.Table {
 	t := finding.Table{Columns: []string{"round trip"}}
+
+	heading := "Redis, %d under way"
+	if len(f.sql) > 0 {
+		heading = "Redis, %d" // more would not fit beside it
+	}
 	for _, w := range r.windows {
-		t.Columns = append(t.Columns, fmt.Sprintf("Redis, %d under way", w))
+		t.Columns = append(t.Columns, fmt.Sprintf(heading, w))
 	}
 	if len(f.sql) > 0 {
 		t.Columns = append(t.Columns, "SQL, 1", fmt.Sprintf("SQL, %d", sqlWindow))
 	}
 
-	for i, trip := range r.trips {
-		row := []string{fmt.Sprintf("%.0f ms", toMilliseconds(trip))}
+	for i, roundTrip := range r.roundTrips {
+		row := []string{fmt.Sprintf("%.0f ms", toMilliseconds(roundTrip))}
 		for _, w := range r.windows {
-			row = append(row, f.speedAt(trip, w).formatSpeed())
+			row = append(row, f.speedAt(roundTrip, w).formatSpeed())
 		}
 		if len(f.sql) > 0 {
 			row = append(row, f.sql[2*i].formatSpeed(), f.sql[2*i+1].formatSpeed())
@@ -92,7 +97,7 @@ func (r rtt) buildTable(f rttFigures) finding.Table {
 
 // formatSpeed is the rate, with its share of the law where there is one.
 func (s speed) formatSpeed() string {
-	if s.Trip == 0 {
+	if s.RoundTrip == 0 {
 		return fmt.Sprintf("%.0f/s", s.PerSecond)
 	}
 	return fmt.Sprintf("%.0f/s (%.2f)", s.PerSecond, s.Share)
@@ -100,10 +105,10 @@ func (s speed) formatSpeed() string {
 
 func (r rtt) buildChart(f rttFigures) plot.Chart {
 	c := r.emptyChart()
-	curves := c.Panels[0].Curves
+	measured := c.Panels[0].Curves[len(r.windows):] // after the laws
 	for i, w := range r.windows {
-		for _, trip := range r.trips[1:] {
-			curves[len(r.windows)+i].Points = append(curves[len(r.windows)+i].Points, plot.Point{X: toMilliseconds(trip), Y: f.speedAt(trip, w).PerSecond})
+		for _, roundTrip := range r.roundTrips[1:] {
+			measured[i].Points = append(measured[i].Points, plot.Point{X: toMilliseconds(roundTrip), Y: f.speedAt(roundTrip, w).PerSecond})
 		}
 	}
 	return c
@@ -117,10 +122,11 @@ func (r rtt) wordNotices(f rttFigures) []string {
 		fmt.Sprintf("A ride with phones 40 ms away waited %g x 40 = %.0f ms and took %.0f; beside the node, %.0f.",
 			f.ride.roundTrips(), f.ride.roundTrips()*toMilliseconds(cityAway), toMilliseconds(f.ride.Far), toMilliseconds(f.ride.Near)),
 	}
+
 	if f.ride.Database > 0 {
 		return append(out, fmt.Sprintf("With the node's Postgres 40 ms away a ride took %.0f ms: it waited for it %d times at most.",
-			toMilliseconds(f.ride.Database), atMost(f.ride.Database)))
+			toMilliseconds(f.ride.Database), roundTripsWithin(f.ride.Database)))
 	}
 	return append(out, fmt.Sprintf("The node's Redis was 40 ms away in both; a ride waited for it %d times at most: news go out later.",
-		atMost(f.ride.Near)))
+		roundTripsWithin(f.ride.Near)))
 }

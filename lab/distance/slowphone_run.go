@@ -29,9 +29,7 @@ func (s slowPhone) run(ctx context.Context, run *finding.Run) (found slowPhoneFi
 
 	from, to := c.rideEnds()
 	d, err := startDrive(ctx, s, run, c, from, to)
-	if d != nil {
-		defer d.close()
-	}
+	defer d.close()
 	if err != nil {
 		return found, nil, err
 	}
@@ -55,16 +53,12 @@ type drive struct {
 	trip          string
 	at            location.Point // where the car starts
 
-	// At the relay, which has no protocol.
-	queued struct {
-		api           *client.Client
-		rider, driver *client.Conn
-	}
+	queued  struct{ rider, driver *client.Conn } // at the relay, which has no protocol
 	closers []func()
 }
 
-// startDrive brings a rider and a driver on a trip. The caller closes what is
-// returned, also beside an error.
+// startDrive brings a rider and a driver on a trip. The caller closes the
+// drive, also beside an error.
 func startDrive(ctx context.Context, s slowPhone, run *finding.Run, c *city, from, to location.Point) (d *drive, err error) {
 	d = &drive{slowPhone: s, run: run, at: from}
 	if err := d.openRelay(ctx); err != nil {
@@ -112,17 +106,21 @@ func (d *drive) openRelay(ctx context.Context) error {
 	}
 	d.relay, d.closers = listener, append(d.closers, stop)
 
-	q := &d.queued
-	q.api = client.New(client.Config{Name: "lab", Silence: -1})
-	for path, conn := range map[string]**client.Conn{"/rider": &q.rider, "/driver": &q.driver} {
-		if *conn, err = q.api.DialURL(ctx, "ws://"+d.relay.Addr().String()+path+"?id=1"); err != nil {
-			return err
-		}
-		opened := *conn
-		unwatch := context.AfterFunc(ctx, opened.Drop)
-		d.closers = append(d.closers, func() { unwatch(); opened.Drop() })
+	if d.queued.rider, err = d.dialRelay(ctx, "/rider"); err != nil {
+		return err
 	}
-	return nil
+	d.queued.driver, err = d.dialRelay(ctx, "/driver")
+	return err
+}
+
+func (d *drive) dialRelay(ctx context.Context, path string) (*client.Conn, error) {
+	conn, err := client.New(client.Config{Name: "lab", Silence: -1}).DialURL(ctx, "ws://"+d.relay.Addr().String()+path+"?id=1")
+	if err != nil {
+		return nil, err
+	}
+	unwatch := context.AfterFunc(ctx, conn.Drop)
+	d.closers = append(d.closers, func() { unwatch(); conn.Drop() })
+	return conn, nil
 }
 
 // close ends the last that was opened first.
@@ -137,6 +135,7 @@ func (d *drive) close() {
 func (d *drive) driveCar(ctx context.Context) (found slowPhoneFigures, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+
 	began := time.Now()
 	var phones sync.WaitGroup
 	var riderErr error
@@ -150,6 +149,7 @@ func (d *drive) driveCar(ctx context.Context) (found slowPhoneFigures, err error
 		cancel()
 		d.rider.Drop()
 	}
+
 	phones.Wait()
 	found.queue.Sent, found.newest.Sent = sent, sent
 	return found, errors.Join(err, riderErr)
@@ -190,8 +190,8 @@ func (d *drive) showNext(ctx context.Context) bool {
 	return sleep.For(ctx, time.Duration(float64(time.Second)/d.shows))
 }
 
-// recordPositions notes a position that the phone has shown.
-func (d *drive) recordPositions(curve string, began time.Time, due time.Time, to *positions) {
+// recordShown notes a position that the phone has shown.
+func (d *drive) recordShown(curve string, began, due time.Time, to *positions) {
 	now := time.Now()
 	s := shown{at: now.Sub(began).Seconds(), age: now.Sub(due).Seconds()}
 	to.shown = append(to.shown, s)
@@ -201,9 +201,8 @@ func (d *drive) recordPositions(curve string, began time.Time, due time.Time, to
 // showNewest is the rider's phone at the node. It reads until the ride is over
 // and all chat is there.
 func (d *drive) showNewest(ctx context.Context, began time.Time, found *slowPhoneFigures) error {
-	events, chat := newNumbers(), newNumbers()
+	events, chat := numbers{}, numbers{}
 	defer func() {
-		// The first event that concerns the rider is the request's.
 		found.events, found.chat = events.countNumbers(completedAt), chat.countNumbers(d.chats)
 	}()
 
@@ -213,7 +212,7 @@ func (d *drive) showNewest(ctx context.Context, began time.Time, found *slowPhon
 			p := f.GetPosition()
 			due := wire.FromMillis(p.AtMs)
 			if !due.Before(began) && d.showNext(ctx) && time.Since(began) <= d.lasts {
-				d.recordPositions(curveNewest, began, due, &found.newest)
+				d.recordShown(curveNewest, began, due, &found.newest)
 				found.newest.Overwritten = int64(p.Overwritten)
 			}
 			_ = d.rider.Send(client.NewFrame(&wire.PositionAck{N: p.N})) // if this fails, so does the next read
@@ -226,14 +225,8 @@ func (d *drive) showNewest(ctx context.Context, began time.Time, found *slowPhon
 	})
 }
 
-// completedAt is the number of the last event of a ride: after its request,
-// acceptance, arrival and start.
-const completedAt = 5
-
 // numbers counts how often each number came.
 type numbers map[uint32]int
-
-func newNumbers() numbers { return numbers{} }
 
 func (n numbers) noteNumber(seq uint32)     { n[seq]++ }
 func (n numbers) hasNumber(seq uint32) bool { return n[seq] > 0 }
@@ -257,13 +250,10 @@ func (n numbers) countNumbers(sent int) (c numbered) {
 func (d *drive) showQueue(ctx context.Context, began time.Time, to *positions) {
 	var f wire.ClientFrame // the relay passes on what the driver sent
 	for {
-		if _, err := d.queued.rider.ReadFrame(&f); err != nil || !d.showNext(ctx) {
+		if _, err := d.queued.rider.ReadFrame(&f); err != nil || !d.showNext(ctx) || time.Since(began) > d.lasts {
 			return
 		}
-		if time.Since(began) > d.lasts {
-			return
-		}
-		d.recordPositions(curveQueue, began, wire.FromMillis(f.GetFix().GetAtMs()), to)
+		d.recordShown(curveQueue, began, wire.FromMillis(f.GetFix().GetAtMs()), to)
 	}
 }
 
@@ -282,13 +272,14 @@ func (d *drive) takeBrokenChat(ctx context.Context, began time.Time, to *numbere
 		}
 	})
 
-	got := newNumbers()
+	got := numbers{}
 	for time.Since(began) < d.lasts && d.showNext(ctx) {
 		if seq, ok := slot.Take(); ok {
 			got.noteNumber(seq)
 		}
 	}
 	writing.Wait()
+
 	if seq, ok := slot.Take(); ok {
 		got.noteNumber(seq)
 	}

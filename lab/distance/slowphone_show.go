@@ -9,13 +9,13 @@ import (
 	"github.com/ridehail/ridehail/lab/finding"
 )
 
-// sortAges returns the ages of what was shown.
-func (p positions) sortAges() quantile.Sorted[float64] {
+// medianAge returns how old what was shown was in the middle.
+func (p positions) medianAge() float64 {
 	var all []float64
 	for _, s := range p.shown {
 		all = append(all, s.age)
 	}
-	return quantile.Sort(all)
+	return quantile.Sort(all).At(.5)
 }
 
 // lastAge returns how old the position was that was shown last.
@@ -44,7 +44,7 @@ func (p positions) ageSlope() float64 {
 const slopeWithin = 0.15
 
 func (s slowPhone) judgeClaims(f slowPhoneFigures) []finding.Claim {
-	median, slope := f.newest.sortAges().At(.5), f.queue.ageSlope()
+	median, slope := f.newest.medianAge(), f.queue.ageSlope()
 	lost, twice := f.events.Lost+f.chat.Lost, f.events.Twice+f.chat.Twice
 	return []finding.Claim{
 		{Text: "newest wins stays young", Law: "(window + 1) / shows", Source: "Kung 1995",
@@ -66,7 +66,7 @@ func (s slowPhone) buildResult(f slowPhoneFigures, parts []finding.Part) finding
 
 // seenOption returns which option came true.
 func (s slowPhone) seenOption(f slowPhoneFigures) int {
-	queue, newest := f.queue.lastAge(), f.newest.sortAges().At(.5)
+	queue, newest := f.queue.lastAge(), f.newest.medianAge()
 	switch {
 	case queue > 1.5*newest && f.queue.ageSlope() > .1:
 		return 1
@@ -84,7 +84,7 @@ func (s slowPhone) buildTable(f slowPhoneFigures) finding.Table {
 	}{{"positions, queue", f.queue}, {"positions, newest wins", f.newest}} {
 		shown := int64(len(row.of.shown))
 		t.Rows = append(t.Rows, []string{row.name, fmt.Sprint(row.of.Sent), fmt.Sprint(shown), fmt.Sprint(row.of.Overwritten),
-			fmt.Sprint(max(0, row.of.Sent-shown-row.of.Overwritten)), "0", fmt.Sprintf("%.0f ms", 1e3*row.of.sortAges().At(.5)),
+			fmt.Sprint(max(0, row.of.Sent-shown-row.of.Overwritten)), "0", fmt.Sprintf("%.0f ms", 1e3*row.of.medianAge()),
 			fmt.Sprintf("%.0f ms", 1e3*row.of.lastAge())})
 	}
 
@@ -108,12 +108,13 @@ func (s slowPhone) buildChart(f slowPhoneFigures) plot.Chart {
 }
 
 func (s slowPhone) wordNotices(f slowPhoneFigures) []string {
-	queue, newest := f.queue.lastAge(), f.newest.sortAges().At(.5)
+	queue, newest := f.queue.lastAge(), f.newest.medianAge()
 	first := fmt.Sprintf("After %v the queue shows where the car was %.1f s ago, newest wins %.1f s ago.", s.lasts, queue, newest)
 	second := fmt.Sprintf("The node overwrote %d of %d positions on purpose and says so in each frame (overwritten).", f.newest.Overwritten, f.newest.Sent)
 	if f.newest.Overwritten == 0 {
 		second = fmt.Sprintf("The phone keeps up: none of %d positions was overwritten.", f.newest.Sent)
 	}
+
 	third := fmt.Sprintf("Newest wins is wrong for what adds up: chat sent so lost %d of %d messages, the app's queue %d.",
 		f.brokenChat.Lost, f.brokenChat.Sent, f.chat.Lost)
 	return []string{first, second, third}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"time"
 
@@ -21,49 +22,52 @@ const (
 	fixStep = 6 * time.Millisecond
 )
 
-// ways up, by the doors that they belong to.
-const (
-	upPost  = "POST, JSON"
-	upJSON  = "WebSocket, JSON"
-	upProto = "WebSocket, protobuf"
-)
-
-// cost is what one position costs both ends together.
-type cost struct {
-	bytes float64
-	cpu   float64 // microseconds of this process
-}
+// waysUp are the codecs of sockets that a position can leave on; nil: a POST.
+// Protobuf is the last, so that the drivers' sockets speak it afterwards.
+var waysUp = []wire.Codec{nil, wire.JSON, wire.Proto}
 
 // costs are measured apart from the window, with the machine's time to
-// themselves: positions go as fast as they are taken.
+// themselves: positions go as fast as they are taken. Processor time is in
+// microseconds of this process, so of both ends together.
 type costs struct {
-	up          map[string]cost
-	down        map[string]float64 // microseconds a position, by door
-	fresh, none float64            // microseconds a poll: with news, without
+	bytesUp, cpuUp map[wire.Codec]float64 // of a position, by way
+	cpuDown        map[string]float64     // of a position, by door
+	fresh, none    float64                // processor time of a poll: with news, without
 }
 
 // measureCosts lets the same cars send positions in each way up, and through
 // each door. It takes the cheapest of a few rounds, since others may use the
 // machine too.
 func measureCosts(ctx context.Context, t *town, s *server) (*costs, error) {
-	all := &costs{up: map[string]cost{}, down: map[string]float64{}}
-	for round := range costRounds {
-		if err := all.measureRound(ctx, t, s, round == 0); err != nil {
+	all := &costs{bytesUp: map[wire.Codec]float64{}, cpuUp: map[wire.Codec]float64{}, cpuDown: map[string]float64{},
+		fresh: math.Inf(1), none: math.Inf(1)}
+	for _, codec := range waysUp {
+		meter, url, err := openMeter(door{codec: codec}.serverURL(t, s))
+		if err != nil {
+			return nil, err
+		}
+		defer meter.Close()
+		all.bytesUp[codec], err = measureUp(ctx, t, s, codec, url, func() float64 { return countBytes(meter) })
+		if err != nil {
+			return nil, fmt.Errorf("count the bytes of a position: %w", err)
+		}
+	}
+
+	for range costRounds {
+		if err := all.measureRound(ctx, t, s); err != nil {
 			return nil, fmt.Errorf("measure the costs: %w", err)
 		}
 	}
 	return all, nil
 }
 
-func (c *costs) measureRound(ctx context.Context, t *town, s *server, first bool) error {
-	for _, way := range []string{upPost, upJSON, upProto} {
-		got, err := measureUp(ctx, t, s, way)
+func (c *costs) measureRound(ctx context.Context, t *town, s *server) error {
+	for _, codec := range waysUp {
+		cpu, err := measureUp(ctx, t, s, codec, door{codec: codec}.serverURL(t, s), usedMicroseconds)
 		if err != nil {
-			return fmt.Errorf("%s: %w", way, err)
+			return err
 		}
-		if first || got.cpu < c.up[way].cpu {
-			c.up[way] = got
-		}
+		keepLeast(c.cpuUp, codec, cpu)
 	}
 
 	for _, d := range doors {
@@ -74,81 +78,70 @@ func (c *costs) measureRound(ctx context.Context, t *town, s *server, first bool
 		if err != nil {
 			return fmt.Errorf("%s: %w", d.name, err)
 		}
-		// The way up is part of it.
-		if cpu = max(0, cpu-c.up[upProto].cpu); first || cpu < c.down[d.name] {
-			c.down[d.name] = cpu
-		}
+		keepLeast(c.cpuDown, d.name, max(0, cpu-c.cpuUp[wire.Proto])) // the way up is part of it
 	}
 
 	fresh, none, err := measurePolls(ctx, t, s)
-	if first || fresh < c.fresh {
-		c.fresh = fresh
-	}
-	if first || none < c.none {
-		c.none = none
-	}
+	c.fresh, c.none = min(c.fresh, fresh), min(c.none, none)
 	return err
 }
 
-// measureUp sends fixes, one car after the other so that none waits in a
-// socket behind another, until the node has them all.
-func measureUp(ctx context.Context, t *town, s *server, way string) (cost, error) {
-	var m meter
-	send, closeAll, err := openUp(ctx, t, s, way, &m)
-	if err != nil {
-		return cost{}, err
+func keepLeast[K comparable](least map[K]float64, key K, value float64) {
+	if before, ok := least[key]; !ok || value < before {
+		least[key] = value
 	}
-	defer closeAll()
-
-	bytes, cpu := m.bytes.Load(), processCPU()
-	for range costFixes {
-		for _, p := range t.pairs {
-			if err := send(p, p.nextFix(p.after(fixStep))); err != nil {
-				return cost{}, err
-			}
-		}
-	}
-	if err := awaitTaken(ctx, t, s); err != nil {
-		return cost{}, err
-	}
-	fixes := float64(costFixes * len(t.pairs))
-	return cost{bytes: float64(m.bytes.Load()-bytes) / fixes, cpu: toMicroseconds(processCPU()-cpu) / fixes}, nil
 }
 
-// openUp opens a connection for each car, and sends a first fix through each
-// that is not counted.
-func openUp(ctx context.Context, t *town, s *server, way string, m *meter) (send func(*pair, *wire.Fix) error, closeAll func(), err error) {
-	if way == upPost {
-		transport := &http.Transport{DialContext: m.dial, MaxIdleConnsPerHost: len(t.pairs)}
-		phones := &http.Client{Transport: transport}
-		send, closeAll = func(p *pair, f *wire.Fix) error { return postFix(ctx, phones, s.url, p.driverToken, f) }, transport.CloseIdleConnections
-	} else {
-		codec := wire.Proto
-		if way == upJSON {
-			codec = wire.JSON
+// measureUp sends fixes, one car after the other so that none waits in a
+// socket behind another, until the node has them all. It returns by how much a
+// reading grows with each. A first fix of each car opens its connection, and
+// does not count.
+func measureUp(ctx context.Context, t *town, s *server, codec wire.Codec, url string, read func() float64) (float64, error) {
+	send, closeIdle, err := openUp(ctx, t, codec, url)
+	if err != nil {
+		return 0, err
+	}
+	defer closeIdle()
+
+	sendAll := func(fixes int) error {
+		for range fixes {
+			for _, p := range t.pairs {
+				if err := send(p); err != nil {
+					return err
+				}
+			}
 		}
-		phones := client.New(client.Config{Servers: []string{t.node.PublicURL()}, Codec: codec, Silence: -1, DialContext: m.dial})
-		if err := t.reconnectPhones(phones); err != nil {
-			return nil, nil, err
-		}
-		send, closeAll = func(p *pair, f *wire.Fix) error { return p.driver.Send(client.NewFrame(f)) }, phones.Close
+		return awaitTaken(ctx, t, s)
 	}
 
-	for _, p := range t.pairs {
-		if err == nil {
-			err = send(p, p.nextFix(p.after(fixStep)))
-		}
+	if err := sendAll(1); err != nil {
+		return 0, err
 	}
-	if err == nil {
-		err = awaitTaken(ctx, t, s)
+	before := read()
+	if err := sendAll(costFixes); err != nil {
+		return 0, err
 	}
-	return send, closeAll, err
+	return (read() - before) / float64(costFixes*len(t.pairs)), nil
+}
+
+// openUp returns what sends a car's next fix to a server: in a POST, or on a
+// new socket of the driver.
+func openUp(ctx context.Context, t *town, codec wire.Codec, url string) (send func(*pair) error, closeIdle func(), err error) {
+	if codec == nil {
+		transport := &http.Transport{MaxIdleConnsPerHost: len(t.pairs)}
+		phones := &http.Client{Transport: transport}
+		return func(p *pair) error { return p.postFix(ctx, phones, url) }, transport.CloseIdleConnections, nil
+	}
+
+	phones := client.New(client.Config{Servers: []string{url}, Codec: codec, Silence: -1})
+	send = func(p *pair) error { return p.sendFix(p.after(fixStep)) }
+	return send, phones.Close, t.reconnectPhones(phones, url)
 }
 
 // reconnectPhones gives each driver a new socket.
-func (t *town) reconnectPhones(phones *client.Client) error {
+func (t *town) reconnectPhones(phones *client.Client, url string) error {
 	return t.forEach(func(ctx context.Context, p *pair) error {
-		conn, err := dialSocket(ctx, phones, t.node.PublicURL(), p.driverToken)
+		conn, err := dialSocket(ctx, phones, url, p.driverToken)
 		if err != nil {
 			return err
 		}
@@ -158,17 +151,18 @@ func (t *town) reconnectPhones(phones *client.Client) error {
 	})
 }
 
-func postFix(ctx context.Context, phones *http.Client, url, token string, f *wire.Fix) error {
-	v := &viewer{http: phones, url: url}
-	body, err := wire.JSON.Append(nil, client.NewFrame(f))
+// postFix sends the car's next fix without a socket.
+func (p *pair) postFix(ctx context.Context, phone *http.Client, url string) error {
+	body, err := wire.JSON.Append(nil, client.NewFrame(p.nextFix(p.after(fixStep))))
 	if err != nil {
 		return err
 	}
-	res, err := v.ask(ctx, http.MethodPost, pathFix, token, body)
+	res, err := ask(ctx, phone, http.MethodPost, url+pathFix, p.driverToken, body)
 	if err != nil {
 		return err
 	}
 	defer res.Body.Close()
+
 	why, err := io.ReadAll(res.Body)
 	if err == nil && res.StatusCode != http.StatusNoContent {
 		err = fmt.Errorf("a fix was answered %s: %s", res.Status, why)
@@ -198,7 +192,7 @@ func awaitTaken(ctx context.Context, t *town, s *server) error {
 // measureDown lets the cars drive while riders look through one door. Each
 // round of fixes waits until all screens show it.
 func measureDown(ctx context.Context, t *town, s *server, d door) (cpu float64, err error) {
-	c := newCrowd(d, t, s)
+	c := newCrowd(d, t.pairs, d.serverURL(t, s))
 	shown := make(chan struct{}, len(t.pairs)*(costFixes+2))
 	for _, v := range c.viewers {
 		v.onShow = func(uint32, time.Time, time.Time) { shown <- struct{}{} }
@@ -224,10 +218,10 @@ func measureDown(ctx context.Context, t *town, s *server, d door) (cpu float64, 
 		return 0, err
 	}
 
-	began := processCPU()
+	before := usedMicroseconds()
 	for range costFixes {
 		for _, p := range t.pairs {
-			if err := p.driver.Send(client.NewFrame(p.nextFix(p.after(fixStep)))); err != nil {
+			if err := p.sendFix(p.after(fixStep)); err != nil {
 				return 0, err
 			}
 		}
@@ -235,15 +229,15 @@ func measureDown(ctx context.Context, t *town, s *server, d door) (cpu float64, 
 			return 0, err
 		}
 	}
-	return toMicroseconds(processCPU()-began) / float64(costFixes*len(t.pairs)), nil
+	return (usedMicroseconds() - before) / float64(costFixes*len(t.pairs)), nil
 }
 
 // measurePolls asks for positions with and without news.
 func measurePolls(ctx context.Context, t *town, s *server) (fresh, none float64, err error) {
-	c := newCrowd(doors[0], t, s)
+	c := newCrowd(doors[slowPoll], t.pairs, s.url)
 	defer c.http.CloseIdleConnections()
 	measure := func(isKnown bool) float64 {
-		began := processCPU()
+		before := usedMicroseconds()
 		for range costFixes {
 			for _, v := range c.viewers {
 				v.pretendKnown(isKnown)
@@ -252,7 +246,7 @@ func measurePolls(ctx context.Context, t *town, s *server) (fresh, none float64,
 				}
 			}
 		}
-		return toMicroseconds(processCPU()-began) / float64(costFixes*len(c.viewers))
+		return (usedMicroseconds() - before) / float64(costFixes*len(c.viewers))
 	}
 
 	measure(true) // opens the connections
@@ -277,16 +271,7 @@ func (v *viewer) pretendKnown(isKnown bool) {
 // applyTo adds the costs to the doors' figures.
 func (c *costs) applyTo(all []Door) {
 	for i, d := range doors {
-		way := upPost
-		switch d.codec {
-		case wire.JSON:
-			way = upJSON
-		case wire.Proto:
-			way = upProto
-		}
-		all[i].BytesUp, all[i].CPUUp = c.up[way].bytes, c.up[way].cpu
-
-		all[i].CPUDown = c.down[d.name]
+		all[i].BytesUp, all[i].CPUUp, all[i].CPUDown = c.bytesUp[d.codec], c.cpuUp[d.codec], c.cpuDown[d.name]
 		if d.every > 0 {
 			// Each position that a rider saw had one poll with news; the others
 			// brought none.
@@ -296,4 +281,5 @@ func (c *costs) applyTo(all []Door) {
 	}
 }
 
-func toMicroseconds(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
+// usedMicroseconds is the processor time that this process has used.
+func usedMicroseconds() float64 { return float64(processCPU()) / float64(time.Microsecond) }

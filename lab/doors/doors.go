@@ -31,10 +31,10 @@ func Doors() finding.Experiment {
 		Situation: "Cars send a position a second; riders watch through seven doors. What decides for the WebSocket?",
 		Options:   []string{"down: it is far smaller than SSE", "the way up: a POST has headers", "age: SSE is far older", "nothing: polling is as good"},
 		Knobs: []finding.Knob{
-			{Name: "drivers", Label: "drivers", Help: "Each with a rider at each door.", Default: 24, Low: 2, High: 60, Step: 1},
-			{Name: "seconds", Label: "watched for", Help: "How long the riders watch.", Unit: "s", Default: 4, Low: 3, High: 20, Step: 1},
-			{Name: "fix", Label: "a position every", Help: "Between two positions of a car.", Unit: "ms", Default: 1000, Low: 200, High: 3000, Step: 100},
-			{Name: "show", Label: "show", Help: "The doors, or the card: which mechanism for what.", Choices: []string{showTable, showCard}},
+			{Name: "drivers", Label: "Drivers", Help: "Each with a rider at each door.", Default: 24, Low: 2, High: 60, Step: 1},
+			{Name: "seconds", Label: "Watched for", Help: "How long the riders watch.", Unit: "s", Default: 4, Low: 3, High: 20, Step: 1},
+			{Name: "fix", Label: "A position every", Help: "Between two positions of a car.", Unit: "ms", Default: 1000, Low: 200, High: 3000, Step: 100},
+			{Name: "show", Label: "Show", Help: "The doors, or the card: which mechanism for what.", Choices: []string{showTable, showCard}},
 		},
 		Takes: 9 * time.Second,
 		Real:  "a node and its gateway, phones' sockets, HTTP on loopback, queue, routing",
@@ -64,13 +64,13 @@ func newSetting(v finding.Values) setting {
 }
 
 // drawn are the doors whose picture is drawn, of the first car.
-var drawn = []int{0, 2, 4, 6}
+var drawn = []int{slowPoll, quickPoll, stream, socket}
 
 // emptyChart is the age of one rider's picture over time, with half of the
 // longest interval: no polling at that interval is younger.
 func (s setting) emptyChart() plot.Chart {
 	end := time.Duration(s.fixes) * s.every
-	longest := doors[0].every
+	longest := doors[slowPoll].every
 	return plot.Chart{X: plot.Axis{Name: "s", End: end.Seconds()}, Y: plot.Axis{Name: "age of one rider's picture, s", End: (longest + s.every).Seconds()},
 		Panels: []plot.Panel{{Limits: []plot.Limit{{At: (longest / 2).Seconds(), Name: "half of 2 s: least mean age of polling"}}}}}
 }
@@ -92,6 +92,7 @@ func runDoors(ctx context.Context, run *finding.Run) (finding.Result, error) {
 		return finding.Result{}, fmt.Errorf("doors: %w", err)
 	}
 	defer t.close()
+
 	web, err := startServer(t.ctx, t, &t.work)
 	if err != nil {
 		return finding.Result{}, fmt.Errorf("doors: %w", err)
@@ -102,11 +103,13 @@ func runDoors(ctx context.Context, run *finding.Run) (finding.Result, error) {
 	if err != nil {
 		return finding.Result{}, fmt.Errorf("doors: %w", err)
 	}
+
 	costs, err := measureCosts(t.ctx, t, web)
 	if err != nil {
 		return finding.Result{}, fmt.Errorf("doors: %w", err)
 	}
 	costs.applyTo(all)
+
 	others, err := rehearseRides(t.ctx, t)
 	if err != nil {
 		return finding.Result{}, fmt.Errorf("doors: %w", err)
@@ -132,7 +135,13 @@ func (s setting) buildResult(t *town, web *server, chart plot.Chart, all []Door,
 func (s setting) watchDoors(run *finding.Run, w *window, t *town, web *server) (plot.Chart, []Door, error) {
 	crowds := make([]*crowd, len(doors))
 	for i, d := range doors {
-		crowds[i] = newCrowd(d, t, web)
+		meter, url, err := openMeter(d.serverURL(t, web))
+		if err != nil {
+			return plot.Chart{}, nil, err
+		}
+		defer meter.Close()
+		crowds[i] = newCrowd(d, t.pairs, url)
+		crowds[i].meter = meter
 		defer crowds[i].leave()
 	}
 	for _, i := range drawn {
@@ -156,6 +165,7 @@ func (w *window) drawPictures(c *crowd, point func(curve string, x, y float64)) 
 		if w.isOutside(seq, c.viewers[0]) {
 			return
 		}
+
 		x := shown.Sub(w.begun).Seconds()
 		if !before.IsZero() {
 			point(c.name, x, shown.Sub(before).Seconds())

@@ -13,19 +13,10 @@ import (
 
 	"github.com/ridehail/ridehail/internal/plot"
 	"github.com/ridehail/ridehail/internal/slowtest"
-	"github.com/ridehail/ridehail/lab/finding"
+	"github.com/ridehail/ridehail/lab/finding/findingtest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-func newRun(t *testing.T, given map[string]string) *finding.Run {
-	t.Helper()
-	values, err := Doors().Check(given)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &finding.Run{Values: values, Seed: 1}
-}
 
 // seen are the figures of a run at the defaults.
 func seen() []Door {
@@ -40,23 +31,10 @@ func seen() []Door {
 	}
 }
 
-func checkFailing(t *testing.T, claims []finding.Claim, want ...int) {
-	t.Helper()
-	var got []int
-	for i, c := range claims {
-		if !c.Holds {
-			got = append(got, i)
-		}
-	}
-	if !slices.Equal(got, want) {
-		t.Errorf("claims %v do not hold, want %v: %+v", got, want, claims)
-	}
-}
-
 // TestAnotherDoorInPlaceOfTheOneThatIsClaimedIsFound puts what another door did
 // in the place of the one that a claim is about.
 func TestAnotherDoorInPlaceOfTheOneThatIsClaimedIsFound(t *testing.T) {
-	checkFailing(t, judgeDoors(seen()))
+	findingtest.CheckFailing(t, judgeDoors(seen()))
 	for name, c := range map[string]struct {
 		replace func(all []Door)
 		failing int
@@ -69,7 +47,7 @@ func TestAnotherDoorInPlaceOfTheOneThatIsClaimedIsFound(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			all := seen()
 			c.replace(all)
-			checkFailing(t, judgeDoors(all), c.failing)
+			findingtest.CheckFailing(t, judgeDoors(all), c.failing)
 		})
 	}
 }
@@ -115,15 +93,9 @@ func TestThePictureAgesEvenly(t *testing.T) {
 
 func TestACityWatchedThroughAllDoors(t *testing.T) {
 	slowtest.Require(t)
-	run := newRun(t, map[string]string{"drivers": "3", "seconds": "3", "fix": "500", "show": "card"})
-	f, err := Doors().Perform(t.Context(), run, finding.NoGuess)
-	if err != nil {
-		t.Fatal(err)
-	}
-	checkFailing(t, f.Claims)
-	if problems := f.Problems(); len(problems) > 0 {
-		t.Error(problems)
-	}
+	run := findingtest.NewRun(t, Doors(), map[string]string{"drivers": "3", "seconds": "3", "fix": "500", "show": "card"})
+	f := findingtest.CheckShown(t, Doors(), run)
+	findingtest.CheckFailing(t, f.Claims)
 
 	got := f.Figures.(Figures)
 	for _, d := range got.Doors {
@@ -137,9 +109,11 @@ func TestACityWatchedThroughAllDoors(t *testing.T) {
 	}
 }
 
+// The node's server waits two seconds for a connection that was never used, so
+// findingtest.CheckStops would allow too little.
 func TestAnInterruptedRunLeavesNothingBehind(t *testing.T) {
 	slowtest.Require(t)
-	run := newRun(t, map[string]string{"drivers": "4", "seconds": "20"})
+	run := findingtest.NewRun(t, Doors(), map[string]string{"drivers": "4", "seconds": "20"})
 	ctx, interrupt := context.WithCancel(t.Context())
 	var interrupted time.Time
 	run.OnPoint = func(string, plot.Point) {
@@ -148,6 +122,7 @@ func TestAnInterruptedRunLeavesNothingBehind(t *testing.T) {
 		}
 		interrupt()
 	}
+
 	if _, err := Doors().Run(ctx, run); !errors.Is(err, context.Canceled) {
 		t.Fatal(err)
 	}

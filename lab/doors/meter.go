@@ -1,36 +1,22 @@
 package doors
 
 import (
-	"context"
-	"net"
-	"sync/atomic"
+	"strings"
+
+	"github.com/ridehail/ridehail/lab/line"
 )
 
-// meter counts the bytes of the phones' side of connections, both ways.
-type meter struct{ bytes atomic.Int64 }
-
-// dial opens a connection whose bytes count.
-func (m *meter) dial(ctx context.Context, network, address string) (net.Conn, error) {
-	conn, err := new(net.Dialer).DialContext(ctx, network, address)
-	if err != nil {
-		return nil, err
+// openMeter opens a line without a delay to a server, which counts what it
+// carries. It returns the URL of its near end too.
+func openMeter(server string) (meter *line.Line, url string, err error) {
+	if meter, err = line.Open(strings.TrimPrefix(server, "http://"), line.Spec{}, 0); err != nil {
+		return nil, "", err
 	}
-	return &meteredConn{conn, m}, nil
+	return meter, "http://" + meter.Address(), nil
 }
 
-type meteredConn struct {
-	net.Conn
-	meter *meter
-}
-
-func (c *meteredConn) Read(b []byte) (int, error) {
-	n, err := c.Conn.Read(b)
-	c.meter.bytes.Add(int64(n))
-	return n, err
-}
-
-func (c *meteredConn) Write(b []byte) (int, error) {
-	n, err := c.Conn.Write(b)
-	c.meter.bytes.Add(int64(n))
-	return n, err
+// countBytes returns what a line has carried, both ways.
+func countBytes(meter *line.Line) float64 {
+	s := meter.Stats()
+	return float64(s.Up.Bytes + s.Down.Bytes)
 }

@@ -42,14 +42,12 @@ type eventLog struct {
 func (l *eventLog) noteFrame(phone string, f *wire.ServerFrame, at time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+
 	if e := f.GetTripEvent(); e != nil {
 		l.ages = append(l.ages, wire.ToMillis(at)-e.AtMs)
 		key := phone + " " + e.TripId
 		if last, ok := l.last[key]; ok && e.Seq != last+1 {
 			l.gaps++
-		}
-		if l.last == nil {
-			l.last = map[string]uint32{}
 		}
 		l.last[key] = e.Seq
 	}
@@ -105,7 +103,7 @@ func (o *Others) settleLate(ctx context.Context, t *town) error {
 	worker := events.Worker{Redis: redis, Stream: stream, Consumer: "doors", Concurrency: 1,
 		Handle: func(_ context.Context, id string, _ []byte) error {
 			o.JobsDone++
-			o.JobWait = max(o.JobWait, float64(time.Since(queued[id]))/float64(time.Millisecond))
+			o.JobWait = max(o.JobWait, 1e3*time.Since(queued[id]).Seconds())
 			if o.JobsDone == o.Jobs {
 				stop()
 			}
@@ -129,6 +127,7 @@ func (o *Others) askRoutes(ctx context.Context, t *town) error {
 
 	ways := routing.NewClient("http://"+l.Addr().String(), routing.ClientOptions{Straight: t.node.City().Straight()})
 	defer ways.Close()
+
 	var took []float64
 	for _, p := range t.pairs {
 		began := time.Now()
@@ -136,7 +135,7 @@ func (o *Others) askRoutes(ctx context.Context, t *town) error {
 		if err != nil {
 			return err
 		}
-		took = append(took, float64(time.Since(began))/float64(time.Millisecond))
+		took = append(took, 1e3*time.Since(began).Seconds())
 		if way.Source == routing.SourceRoad {
 			o.RoutesByRoad++
 		}

@@ -17,6 +17,7 @@ import (
 	"github.com/ridehail/ridehail/sharedstate"
 	"github.com/ridehail/ridehail/trips"
 	"github.com/ridehail/ridehail/wire"
+	"github.com/ridehail/ridehail/wire/translate"
 )
 
 // The paths of the doors that the app does not have. They read and write the
@@ -86,7 +87,7 @@ func (s *server) serveCar(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Query().Has("wait") {
 		ctx, cancel := context.WithTimeout(r.Context(), longest)
 		defer cancel()
-		s.hub.awaitCar(ctx, car, func() bool { return s.hasAfter(car, after) })
+		s.awaitAfter(ctx, car, after)
 	}
 
 	frame, _ := s.newestAfter(car, after)
@@ -103,23 +104,29 @@ func askedFor(r *http.Request) (car trips.DriverID, after uint32) {
 	return trips.DriverID(r.URL.Query().Get("id")), uint32(seq)
 }
 
-// hasAfter reports whether there is a position that the phone does not have.
-func (s *server) hasAfter(car trips.DriverID, after uint32) bool {
+// findAfter returns where a car is, and false when the phone has that position.
+func (s *server) findAfter(car trips.DriverID, after uint32) (sharedstate.Driver, bool) {
 	d, ok := s.drivers.Get(car)
-	return ok && d.HasPosition() && d.Fix.Seq > after
+	return d, ok && d.HasPosition() && d.Fix.Seq > after
+}
+
+// awaitAfter returns when there is a position that the phone does not have, or
+// when ctx ends.
+func (s *server) awaitAfter(ctx context.Context, car trips.DriverID, after uint32) {
+	s.hub.awaitCar(ctx, car, func() bool { _, ok := s.findAfter(car, after); return ok })
 }
 
 // newestAfter returns the frame of a car's position and its number, or nil when
 // the phone has it.
 func (s *server) newestAfter(car trips.DriverID, after uint32) (frame []byte, seq uint32) {
-	d, ok := s.drivers.Get(car)
-	if !ok || !d.HasPosition() || d.Fix.Seq <= after {
+	d, ok := s.findAfter(car, after)
+	if !ok {
 		return nil, after
 	}
 	frame, err := wire.JSON.Append(nil, &wire.ServerFrame{Body: &wire.ServerFrame_Position{Position: &wire.Position{
 		N: d.Fix.Seq, DriverId: string(car), Seq: d.Fix.Seq, AtMs: wire.ToMillis(d.Fix.At), ReceivedMs: wire.ToMillis(d.ReceivedAt),
 		SentMs: wire.ToMillis(time.Now()), Heading: d.Fix.Heading, Speed: d.Fix.Speed,
-		Point: &wire.Point{Lng: d.Fix.Lng, Lat: d.Fix.Lat}}}})
+		Point: translate.EncodePoint(d.Fix.Point)}}})
 	if err != nil {
 		return nil, after // a position has no text that could be wrong
 	}
@@ -139,7 +146,7 @@ func (s *server) serveStream(w http.ResponseWriter, r *http.Request) {
 	}
 
 	for {
-		s.hub.awaitCar(r.Context(), car, func() bool { return s.hasAfter(car, after) })
+		s.awaitAfter(r.Context(), car, after)
 		if r.Context().Err() != nil {
 			return
 		}
@@ -167,7 +174,7 @@ func (s *server) takeFix(w http.ResponseWriter, r *http.Request) {
 	}
 
 	fix := f.GetFix()
-	why := s.drivers.Move(trips.DriverID(who.ID), location.Fix{Point: location.Point{Lng: fix.GetPoint().GetLng(), Lat: fix.GetPoint().GetLat()},
+	why := s.drivers.Move(trips.DriverID(who.ID), location.Fix{Point: translate.DecodePoint(fix.GetPoint()),
 		Seq: fix.Seq, At: wire.FromMillis(fix.AtMs), Heading: fix.Heading, Speed: fix.Speed, Accuracy: fix.Accuracy})
 	if why != location.Accepted {
 		http.Error(w, string(why), http.StatusUnprocessableEntity)

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -17,9 +15,11 @@ import (
 	"github.com/ridehail/ridehail/client"
 	"github.com/ridehail/ridehail/internal/sleep"
 	"github.com/ridehail/ridehail/lab/finding"
+	"github.com/ridehail/ridehail/lab/scratch"
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/node"
 	"github.com/ridehail/ridehail/wire"
+	"github.com/ridehail/ridehail/wire/translate"
 )
 
 // secret signs the tokens of a run. It guards nothing: the node ends with it.
@@ -29,7 +29,7 @@ var secret = []byte("a secret of the lab, for one run only")
 // real but the people.
 type town struct {
 	node   *node.Node
-	client *client.Client // of the drivers, in protobuf
+	client *client.Client // of all who book, in protobuf
 	pairs  []*pair
 	events *eventLog
 	log    *slog.Logger
@@ -37,7 +37,7 @@ type town struct {
 	ctx    context.Context // of the work
 	stop   context.CancelFunc
 	work   sync.WaitGroup
-	folder string
+	stored *scratch.Database
 }
 
 // pair is a driver and the rider who waits for that car.
@@ -58,7 +58,7 @@ type pair struct {
 // openTown starts a node and brings each rider on a trip with a driver of the
 // same number. Nothing is left running beside an error.
 func openTown(ctx context.Context, run *finding.Run, pairs int) (t *town, err error) {
-	t = &town{events: new(eventLog), log: slog.New(slog.DiscardHandler)}
+	t = &town{events: &eventLog{last: map[string]uint32{}}, log: slog.New(slog.DiscardHandler)}
 	t.ctx, t.stop = context.WithCancel(ctx)
 	defer func() {
 		if err != nil {
@@ -73,17 +73,17 @@ func openTown(ctx context.Context, run *finding.Run, pairs int) (t *town, err er
 	t.client = client.New(client.Config{Servers: []string{t.node.PublicURL()}, Silence: -1})
 	places := rand.New(rand.NewPCG(run.Seed, 1))
 	for i := range pairs {
-		t.pairs = append(t.pairs, &pair{at: t.node.City().RandomPoint(places), goal: t.node.City().RandomPoint(places), driverID: fmt.Sprintf("driver-%d", i),
-			riderID: fmt.Sprintf("rider-%d", i)})
+		t.pairs = append(t.pairs, &pair{at: t.node.City().RandomPoint(places), goal: t.node.City().RandomPoint(places),
+			driverID: fmt.Sprintf("driver-%d", i), riderID: fmt.Sprintf("rider-%d", i)})
 	}
 	return t, t.bookAll()
 }
 
 func (t *town) startNode() (err error) {
-	if t.folder, err = os.MkdirTemp("", "ridehail-doors-"); err != nil {
+	if t.stored, err = scratch.Create(t.ctx, ""); err != nil {
 		return err
 	}
-	n, err := node.Open(t.ctx, node.Config{Name: "doors", Listen: "127.0.0.1:0", Database: filepath.Join(t.folder, "ridehail.db"),
+	n, err := node.Open(t.ctx, node.Config{Name: "doors", Listen: "127.0.0.1:0", Database: t.stored.URL,
 		City: "1", Policy: "greedy", DevTokens: true, Secret: secret, Log: t.log})
 	if err != nil {
 		return errors.Join(err, n.Close())
@@ -116,8 +116,8 @@ func (t *town) close() {
 	if t.node != nil {
 		_ = t.node.Close()
 	}
-	if t.folder != "" {
-		_ = os.RemoveAll(t.folder)
+	if t.stored != nil {
+		_ = t.stored.Close()
 	}
 }
 
@@ -189,7 +189,7 @@ func (t *town) keepDriving(ctx context.Context) {
 }
 
 func (t *town) bringOnDuty(ctx context.Context, p *pair) (err error) {
-	if p.driverToken, p.driver, err = t.connectPhone(ctx, t.client, client.RoleDriver, p.driverID); err != nil {
+	if p.driverToken, p.driver, err = t.connectPhone(ctx, client.RoleDriver, p.driverID); err != nil {
 		return err
 	}
 	t.work.Go(func() { p.answerOffers(t.events, p.driver) })
@@ -200,11 +200,11 @@ func (t *town) bringOnDuty(ctx context.Context, p *pair) (err error) {
 }
 
 // connectPhone opens a socket and says hello.
-func (t *town) connectPhone(ctx context.Context, phones *client.Client, role, id string) (token string, conn *client.Conn, err error) {
-	if token, err = phones.DevToken(ctx, t.node.PublicURL(), role, id); err != nil {
+func (t *town) connectPhone(ctx context.Context, role, id string) (token string, conn *client.Conn, err error) {
+	if token, err = t.client.DevToken(ctx, t.node.PublicURL(), role, id); err != nil {
 		return "", nil, err
 	}
-	conn, err = dialSocket(ctx, phones, t.node.PublicURL(), token)
+	conn, err = dialSocket(ctx, t.client, t.node.PublicURL(), token)
 	return token, conn, err
 }
 
@@ -226,7 +226,7 @@ type rider struct{ id, token string }
 // bookRide lets the rider ask for a car and waits until one comes. It returns
 // the driver.
 func (t *town) bookRide(ctx context.Context, p *pair, r *rider) (driver string, err error) {
-	token, conn, err := t.connectPhone(ctx, t.client, client.RoleRider, r.id)
+	token, conn, err := t.connectPhone(ctx, client.RoleRider, r.id)
 	if err != nil {
 		return "", err
 	}
@@ -234,10 +234,9 @@ func (t *town) bookRide(ctx context.Context, p *pair, r *rider) (driver string, 
 	defer conn.Close()
 	defer context.AfterFunc(ctx, conn.Drop)()
 
-	ask := client.NewFrame(&wire.RequestTrip{Pickup: &wire.Point{Lng: p.at.Lng, Lat: p.at.Lat},
-		Dropoff: &wire.Point{Lng: p.goal.Lng, Lat: p.goal.Lat}})
-	ask.Id = uuid.NewString()
-	if err := conn.Send(ask); err != nil {
+	request := client.NewFrame(&wire.RequestTrip{Pickup: translate.EncodePoint(p.at), Dropoff: translate.EncodePoint(p.goal)})
+	request.Id = uuid.NewString()
+	if err := conn.Send(request); err != nil {
 		return "", err
 	}
 	return awaitCar(conn, r.id, t.events)
@@ -294,9 +293,9 @@ func (p *pair) nextFix(at time.Time) *wire.Fix {
 
 // after returns now, or a step after the last fix if that is later.
 func (p *pair) after(step time.Duration) time.Time {
-	if next, now := p.taken.Add(step), time.Now(); next.After(now) {
+	next, now := p.taken.Add(step), time.Now()
+	if next.After(now) {
 		return next
-	} else {
-		return now
 	}
+	return now
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/ridehail/ridehail/client"
 	"github.com/ridehail/ridehail/internal/sleep"
+	"github.com/ridehail/ridehail/lab/line"
 	"github.com/ridehail/ridehail/wire"
 )
 
@@ -34,14 +35,21 @@ var doors = []door{
 	{name: "WebSocket, protobuf", codec: wire.Proto, view: (*viewer).readSocket},
 }
 
-// crowd is the riders who come through one door, and what their connections
-// carry.
+// serverURL returns where positions leave through a door: the node of the app,
+// or the HTTP doors.
+func (d door) serverURL(t *town, s *server) string {
+	if d.codec != nil {
+		return t.node.PublicURL()
+	}
+	return s.url
+}
+
+// crowd is the riders who come through one door.
 type crowd struct {
 	door
-	meter   meter
 	viewers []*viewer
-	sockets *client.Client
 	http    *http.Transport
+	meter   *line.Line // that their connections go through; nil: none
 
 	cancel context.CancelFunc
 	work   sync.WaitGroup
@@ -52,25 +60,25 @@ type viewer struct {
 	screen
 	door  door
 	pair  *pair
+	url   string // of the door's server
 	http  *http.Client
-	url   string // of the HTTP doors
-	node  string // of the node's sockets
-	phone *client.Client
+	phone *client.Client // nil: the door has no sockets
 
 	// Of polling, fixed before it begins.
 	firstPoll, lastPoll time.Time
 }
 
-// newCrowd returns a rider for each car. None has come yet.
-func newCrowd(d door, t *town, s *server) *crowd {
-	c := &crowd{door: d}
-	c.http = &http.Transport{DialContext: c.meter.dial, MaxIdleConnsPerHost: 2 * len(t.pairs), MaxConnsPerHost: 0}
+// newCrowd returns a rider for each car, and tells all where the door's server
+// is. None has come yet.
+func newCrowd(d door, pairs []*pair, url string) *crowd {
+	c := &crowd{door: d, http: &http.Transport{MaxIdleConnsPerHost: 2 * len(pairs)}}
+	var phone *client.Client
 	if d.codec != nil {
-		c.sockets = client.New(client.Config{Servers: []string{t.node.PublicURL()}, Codec: d.codec, Silence: -1, DialContext: c.meter.dial})
+		phone = client.New(client.Config{Servers: []string{url}, Codec: d.codec, Silence: -1})
 	}
-	for _, p := range t.pairs {
-		c.viewers = append(c.viewers, &viewer{door: d, pair: p, http: &http.Client{Transport: c.http}, url: s.url,
-			node: t.node.PublicURL(), phone: c.sockets})
+
+	for _, p := range pairs {
+		c.viewers = append(c.viewers, &viewer{door: d, pair: p, url: url, http: &http.Client{Transport: c.http}, phone: phone})
 	}
 	return c
 }
@@ -91,14 +99,12 @@ func (c *crowd) leave() {
 	c.cancel()
 	c.work.Wait()
 	c.http.CloseIdleConnections()
-	if c.sockets != nil {
-		c.sockets.Close()
-	}
 }
 
 // awaitFirst waits until all have seen their car.
 func (c *crowd) awaitFirst(ctx context.Context) error {
 	end := time.Now().Add(patience)
+
 	for _, v := range c.viewers {
 		for v.newestShown() == 0 {
 			if time.Now().After(end) {
@@ -136,7 +142,8 @@ func (v *viewer) pollLong(ctx context.Context) {
 // when there is no answer.
 func (v *viewer) get(ctx context.Context, wait string) bool {
 	v.countRequest()
-	res, err := v.ask(ctx, http.MethodGet, fmt.Sprintf("%s?id=%s&after=%d%s", pathCar, v.pair.driverID, v.newestShown(), wait), v.pair.riderToken, nil)
+	url := fmt.Sprintf("%s%s?id=%s&after=%d%s", v.url, pathCar, v.pair.driverID, v.newestShown(), wait)
+	res, err := ask(ctx, v.http, http.MethodGet, url, v.pair.riderToken, nil)
 	if err != nil {
 		return false
 	}
@@ -149,13 +156,13 @@ func (v *viewer) get(ctx context.Context, wait string) bool {
 	return v.showJSON(body)
 }
 
-func (v *viewer) ask(ctx context.Context, method, path, token string, body []byte) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, method, v.url+path, bytes.NewReader(body))
+func ask(ctx context.Context, phone *http.Client, method, url, token string, body []byte) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
 	req.Header.Set("Authorization", "Bearer "+token)
-	return v.http.Do(req)
+	return phone.Do(req)
 }
 
 func (v *viewer) showJSON(frame []byte) bool {
@@ -175,7 +182,8 @@ func (v *viewer) showPosition(p *wire.Position, at time.Time) {
 // readStream reads server-sent events.
 func (v *viewer) readStream(ctx context.Context) {
 	v.countRequest()
-	res, err := v.ask(ctx, http.MethodGet, fmt.Sprintf("%s?id=%s&after=0", pathStream, v.pair.driverID), v.pair.riderToken, nil)
+	url := fmt.Sprintf("%s%s?id=%s&after=0", v.url, pathStream, v.pair.driverID)
+	res, err := ask(ctx, v.http, http.MethodGet, url, v.pair.riderToken, nil)
 	if err != nil {
 		return
 	}
@@ -192,7 +200,7 @@ func (v *viewer) readStream(ctx context.Context) {
 // readSocket is a phone of the app, as it is.
 func (v *viewer) readSocket(ctx context.Context) {
 	v.countRequest()
-	conn, err := dialSocket(ctx, v.phone, v.node, v.pair.riderToken)
+	conn, err := dialSocket(ctx, v.phone, v.url, v.pair.riderToken)
 	if err != nil {
 		return
 	}

@@ -83,7 +83,11 @@ func (w *window) watchCrowds(ctx context.Context, t *town, crowds []*crowd) ([]D
 			c.enter(ctx)
 		}
 	}
-	before := countBytes(crowds)
+
+	before := make([]float64, len(crowds))
+	for i, c := range crowds {
+		before[i] = countBytes(c.meter)
+	}
 	if err := w.driveCars(ctx, t); err != nil {
 		return nil, err
 	}
@@ -91,17 +95,9 @@ func (w *window) watchCrowds(ctx context.Context, t *town, crowds []*crowd) ([]D
 	out := make([]Door, len(crowds))
 	for i, c := range crowds {
 		out[i] = c.sumUp(w, len(t.pairs))
-		out[i].BytesDown = float64(c.meter.bytes.Load()-before[i]) / float64(max(1, out[i].Shown))
+		out[i].BytesDown = (countBytes(c.meter) - before[i]) / float64(max(1, out[i].Shown))
 	}
 	return out, nil
-}
-
-func countBytes(crowds []*crowd) []int64 {
-	out := make([]int64, len(crowds))
-	for i, c := range crowds {
-		out[i] = c.meter.bytes.Load()
-	}
-	return out
 }
 
 // begin starts the riders' measurement: what was on the screen before counts
@@ -150,6 +146,7 @@ func (c *crowd) sumUp(w *window, cars int) Door {
 		d.Shown += shown
 		d.Requests += requests
 	}
+
 	if all.over > 0 {
 		d.AgeMean = all.total / all.over
 	}

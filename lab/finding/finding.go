@@ -36,7 +36,7 @@ type Result struct {
 	// Seen is the option that came true: 0 for A. It is -1 when none did.
 	Seen   int
 	Table  Table // at most eight rows
-	Detail Table // a longer one, for JSON only; empty: none
+	Detail Table // a longer one, which --all and JSON show; empty: none
 	Chart  plot.Chart
 	Claims []Claim  // two to four
 	Notice []string // three sentences, worded by the figures

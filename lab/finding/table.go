@@ -5,12 +5,22 @@ import (
 	"unicode/utf8"
 )
 
-// tableLines returns the table, aligned: columns of figures to the right.
-func (f Finding) tableLines() (lines []string) {
-	if len(f.Table.Rows) == 0 {
+// DetailText returns the longer table for a terminal, whatever its length, or
+// "" when a run has none.
+func (f Finding) DetailText() string {
+	if f.Detail == nil {
+		return ""
+	}
+	return "\n" + strings.Join(f.Detail.alignRows(), "\n") + "\n"
+}
+
+// alignRows returns the lines of a table: columns of figures to the right.
+func (t Table) alignRows() (lines []string) {
+	if len(t.Rows) == 0 {
 		return nil
 	}
-	rows := append([][]string{f.Table.Columns}, f.Table.Rows...)
+
+	rows := append([][]string{t.Columns}, t.Rows...)
 	widths, figures := measureColumns(rows)
 	for _, row := range rows {
 		var b strings.Builder

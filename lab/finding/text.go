@@ -45,7 +45,7 @@ const (
 )
 
 func (w textWriter) writeLines() []string {
-	parts := [][]string{w.introduceRun(), w.whatRan(), w.tableLines(), w.sparkline(), w.verdictLines(), w.noticeLines(), w.nextLines()}
+	parts := [][]string{w.introduceRun(), w.whatRan(), w.Table.alignRows(), w.sparkline(), w.verdictLines(), w.noticeLines(), w.nextLines()}
 	parts = slices.DeleteFunc(parts, func(lines []string) bool { return len(lines) == 0 })
 	parts[0][0] = w.paint(bold, parts[0][0])
 

@@ -105,10 +105,17 @@ func TestATableIsAligned(t *testing.T) {
 		"  b              3 in all",
 		"  c        ~2 %  late",
 	}
-	if got := strings.Join(f.tableLines(), "\n"); got != strings.Join(want, "\n") {
+	if got := strings.Join(f.Table.alignRows(), "\n"); got != strings.Join(want, "\n") {
 		t.Errorf("table\n%s\nwant\n%s", got, strings.Join(want, "\n"))
 	}
-	if f.Table.Rows = nil; f.tableLines() != nil {
+	if f.DetailText() != "" {
+		t.Error("a longer table that there is not has lines")
+	}
+	f.Detail = &f.Table
+	if got := f.DetailText(); got != "\n"+strings.Join(want, "\n")+"\n" {
+		t.Errorf("longer table\n%s", got)
+	}
+	if f.Table.Rows = nil; f.Table.alignRows() != nil {
 		t.Error("a table without rows has lines")
 	}
 }

@@ -119,11 +119,13 @@ func (c *crew) makeTripPairs(ctx context.Context) error {
 	run := "latency-" + uuid.NewString()[:8] + "-"
 	c.byID = map[string]*driver{}
 	c.cfg.Progress(fmt.Sprintf("connecting %d drivers", c.cfg.Pairs))
+
 	idle, stop := context.WithCancel(ctx)
 	var ticking sync.WaitGroup
 	ticking.Go(func() { c.keepAlive(idle) }) // over a long line the last drivers come many seconds after the first
 	defer ticking.Wait()
 	defer stop()
+
 	if err := runEach(ctx, c.cfg.Pairs, func(ctx context.Context, i int) error {
 		return c.addDriver(ctx, run, i, places[i].pickup)
 	}); err != nil {
@@ -309,11 +311,13 @@ func (c *crew) awaitDrained(ctx context.Context) {
 	if c.cfg.Line != nil {
 		patience = drainForWithLine
 	}
+
 	for end := time.Now().Add(patience); time.Now().Before(end); {
 		sent, delivered, over := sumCounts(c.pairs)
 		if delivered == last && delivered+over >= sent {
 			return
 		}
+
 		last = delivered
 		if !sleep.For(ctx, quiet) {
 			return

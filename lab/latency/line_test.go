@@ -61,7 +61,7 @@ func TestTheMachinesLoadIsToldWhenItMatters(t *testing.T) {
 		"a busy one, and a long line":      {3, 80, false},
 		"a very busy one, and a long line": {12, 80, true},
 	} {
-		got := Machine{Cores: 2, LoadAverage: 7.5, LateP99: c.late}.warning(c.p50)
+		got := Machine{Cores: 2, LoadAverage: 7.5, LateP99: c.late}.loadWarning(c.p50)
 		if (got != "") != c.warns || c.warns && !strings.Contains(got, "load 7.5 on 2 cores") {
 			t.Errorf("%s: %q", name, got)
 		}

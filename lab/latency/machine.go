@@ -49,12 +49,13 @@ func describeMachine(late *quantile.Histogram) Machine {
 	return m
 }
 
-// warning says what the load means for the figures. It is empty when the load
-// does not matter to a run with this median.
-func (m Machine) warning(p50 float64) string {
+// loadWarning says what the load means for the figures. It is empty when the
+// load does not matter to a run with this median.
+func (m Machine) loadWarning(p50 float64) string {
 	if m.LateP99 < lateOnQuiet || m.LateP99 < p50/10 {
 		return ""
 	}
+
 	var b strings.Builder
 	fmt.Fprintf(&b, "\n  This machine is loaded: one sleep of 1 ms in a hundred ended %.1f ms late or later", m.LateP99)
 	if m.LoadAverage > 0 {

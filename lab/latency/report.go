@@ -108,6 +108,7 @@ func (r Report) Text() string {
 	e := r.TripEvents
 	fmt.Fprintf(&b, "positions that came twice: %d; trip events delivered %d, twice %d, missing %d\n\n",
 		r.Duplicated, e.Delivered, e.Duplicated, e.Missing)
+
 	bars, top := r.histogramBars()
 	for _, x := range bars {
 		fmt.Fprintf(&b, "  %9.2f ms  %-50s %d\n", x.upTo, strings.Repeat("█", int(math.Ceil(50*float64(x.count)/float64(top)))), x.count)
@@ -121,15 +122,11 @@ func (r Report) writeLatencies(b *strings.Builder) {
 	fmt.Fprintf(b, "\n  end to end      p50 %.2f  p90 %.2f  p99 %.2f  p99.9 %.2f  max %.2f ms\n", l.P50, l.P90, l.P99, l.P999, l.Max)
 
 	for _, h := range []struct {
-		name, how string
+		name string
 		Hop
-	}{
-		{"driver to node", webSocket, r.Hops.DriverToNode},
-		{"inside the node", sharedMemory, r.Hops.Node},
-		{"node to rider", webSocket, r.Hops.NodeToRider},
-	} {
+	}{{"driver to node", r.Hops.DriverToNode}, {"inside the node", r.Hops.Node}, {"node to rider", r.Hops.NodeToRider}} {
 		times := fmt.Sprintf("p50 %.2f  p99 %.2f ms", h.P50, h.P99)
-		fmt.Fprintf(b, "  %-15s %-25s %s\n", h.name, times, h.how)
+		fmt.Fprintf(b, "  %-15s %-25s %s\n", h.name, times, h.Mechanism)
 	}
 
 	fmt.Fprintf(b, "  the node's clock is %+.3f ms from ours\n", r.ClockOffset)
@@ -137,7 +134,8 @@ func (r Report) writeLatencies(b *strings.Builder) {
 		fmt.Fprintf(b, "  a line between phones and node: %s;\n  it lost %d of %d packets up and %d of %d down, and TCP sent them again\n",
 			r.Line.spec.Describe(), r.Line.Up.Lost, r.Line.Up.Chunks, r.Line.Down.Lost, r.Line.Down.Chunks)
 	}
-	b.WriteString(r.Machine.warning(l.P50))
+
+	b.WriteString(r.Machine.loadWarning(l.P50))
 }
 
 // SVG draws the histogram as a picture.

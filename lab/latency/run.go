@@ -75,6 +75,7 @@ func Run(ctx context.Context, cfg Config) (Report, error) {
 		return Report{}, err
 	}
 	defer l.Close()
+
 	cfg.Server = "http://" + l.Address()
 	r, err := run(ctx, cfg)
 	r.Line = &LineReport{Delay: cfg.Line.Delay.Seconds() * 1e3, Loss: cfg.Line.Loss, Stats: l.Stats(), spec: *cfg.Line}
@@ -87,20 +88,20 @@ func openLine(ctx context.Context, cfg Config) (*line.Line, error) {
 	if err != nil || server.Scheme != "http" || server.Host == "" {
 		return nil, fmt.Errorf("%w: %s; a line leads to http://HOST:PORT", ErrLine, cfg.Server)
 	}
+
 	to := server.Host
 	if server.Port() == "" {
 		to = net.JoinHostPort(server.Hostname(), "80")
 	}
 
 	// Behind the line a refusal would look like a lost connection.
-	var dialer net.Dialer
-	limited, cancel := context.WithTimeout(ctx, answerTimeout)
-	defer cancel()
-	conn, err := dialer.DialContext(limited, "tcp", to)
+	dialer := net.Dialer{Timeout: answerTimeout}
+	conn, err := dialer.DialContext(ctx, "tcp", to)
 	if err != nil {
 		return nil, fmt.Errorf("open a line to %s: %w", cfg.Server, err)
 	}
 	_ = conn.Close()
+
 	return line.Open(to, *cfg.Line, cfg.LineSeed)
 }
 
@@ -117,9 +118,11 @@ func run(ctx context.Context, cfg Config) (Report, error) {
 	if err := crew.makePairs(ctx); err != nil {
 		return Report{}, fmt.Errorf("pair drivers and riders at %s: %w", cfg.Server, err)
 	}
+
 	cfg.Progress(fmt.Sprintf("warming up %d pairs", cfg.Pairs))
 	crew.sendUpdates(ctx, cfg.Warmup)
 	crew.awaitDrained(ctx)
+
 	m.startMeasuring(crew.pairs)
 	cfg.Progress(fmt.Sprintf("measuring for %s", cfg.For))
 	machine := crew.measure(ctx)

@@ -36,6 +36,7 @@ func Example() {
 		panic(err)
 	}
 	defer conn.Close()
+
 	_, _ = conn.Write([]byte("hello"))
 	heard := make([]byte, 5)
 	_, _ = io.ReadFull(conn, heard)

@@ -75,6 +75,7 @@ func (l *Line) Address() string { return l.address }
 // Close ends all connections and returns when nothing runs any more.
 func (l *Line) Close() {
 	l.stopDials()
+
 	l.mu.Lock()
 	l.closed = true
 	_ = l.listener.Close() // ends acceptAll
@@ -106,6 +107,7 @@ func (l *Line) acceptAll(ctx context.Context) {
 // forwardConn carries one connection both ways until both have ended.
 func (l *Line) forwardConn(ctx context.Context, near *net.TCPConn, n uint64) {
 	defer near.Close()
+
 	dialer := net.Dialer{Timeout: dialFor}
 	conn, err := dialer.DialContext(ctx, "tcp", l.to)
 	if err != nil {
@@ -177,6 +179,7 @@ func (l *Line) newWay(from, to *net.TCPConn, count *counters) *way {
 func (w *way) readChunks() {
 	for {
 		w.room <- struct{}{} // the writer takes it out again
+
 		bytes := make([]byte, packetLoad)
 		n, err := w.from.Read(bytes)
 		if n > 0 {
@@ -184,6 +187,7 @@ func (w *way) readChunks() {
 			w.count.chunks.Add(1)
 			w.send(&chunk{way: w, bytes: bytes[:n]})
 		}
+
 		if err != nil {
 			w.send(&chunk{way: w, err: err})
 			return
@@ -205,6 +209,7 @@ func (w *way) send(c *chunk) {
 		c.due = c.due.Add(late)
 		w.count.lost.Add(int64(lost))
 	}
+
 	if !c.due.After(w.last) {
 		c.due = w.last.Add(1)
 	}
@@ -215,10 +220,9 @@ func (w *way) send(c *chunk) {
 // writeChunks hands over what arrives. After a failure it only takes what is
 // still under way.
 func (w *way) writeChunks() {
-	broken := false
 	for c := range w.ready {
 		switch {
-		case c.err != nil && errors.Is(c.err, io.EOF):
+		case errors.Is(c.err, io.EOF):
 			_ = w.to.CloseWrite() // the other way may go on
 			return
 		case c.err != nil:
@@ -226,8 +230,7 @@ func (w *way) writeChunks() {
 			return
 		}
 
-		if _, err := w.to.Write(c.bytes); err != nil && !broken {
-			broken = true
+		if _, err := w.to.Write(c.bytes); err != nil {
 			w.abort()
 		}
 		<-w.room

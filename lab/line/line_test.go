@@ -82,12 +82,12 @@ func roundTrip(t *testing.T, conn net.Conn, text string) time.Duration {
 
 func TestARoundTripTakesTwiceTheDelayAndNotMuchMore(t *testing.T) {
 	for _, each := range []time.Duration{0, 500 * time.Microsecond, 5 * time.Millisecond, 20 * time.Millisecond} {
-		l := listen(t, line.Spec{Delay: each}, echo)
-		conn := dial(t, l)
+		conn := dial(t, listen(t, line.Spec{Delay: each}, echo))
 		least := time.Hour
 		for range 10 {
 			least = min(least, roundTrip(t, conn, "hello"))
 		}
+
 		if least < 2*each || least > 2*each+10*time.Millisecond {
 			t.Errorf("%v each way: a round trip took %v at least", each, least)
 		}
@@ -138,8 +138,9 @@ func TestWhatIsLostComesLaterAndHoldsUpWhatFollows(t *testing.T) {
 	for range 12 {
 		d := roundTrip(t, conn, "hello")
 		s := l.Stats()
-		took[s.Up.Lost+s.Down.Lost-lost] = append(took[s.Up.Lost+s.Down.Lost-lost], d)
-		lost = s.Up.Lost + s.Down.Lost
+		times := s.Up.Lost + s.Down.Lost - lost
+		took[times] = append(took[times], d)
+		lost += times
 	}
 
 	if lost == 0 || len(took[0]) == 0 {
@@ -163,6 +164,7 @@ func TestTheSeedFixesWhatIsLost(t *testing.T) {
 		for range 20 {
 			roundTrip(t, conn, "hello")
 		}
+
 		if i == 0 {
 			first = l.Stats()
 		} else if l.Stats() != first {
@@ -264,10 +266,8 @@ func TestTheWaitForARepeatDoublesAndHasAnEnd(t *testing.T) {
 	if got, _ := line.RetransmitDelay(0, func() bool { return true }); got != 12600*time.Millisecond {
 		t.Errorf("always lost: %v", got)
 	}
-	if got, _ := line.RetransmitDelay(80*time.Millisecond, func() func() bool {
-		n := 0
-		return func() bool { n++; return n == 1 }
-	}()); got != 280*time.Millisecond {
+	n := 0
+	if got, _ := line.RetransmitDelay(80*time.Millisecond, func() bool { n++; return n == 1 }); got != 280*time.Millisecond {
 		t.Errorf("lost once on a long line: %v", got)
 	}
 }

@@ -46,6 +46,7 @@ func (p *pacer) addChunk(c *chunk) {
 		c.way.ready <- c
 		return
 	}
+
 	heap.Push(&p.waiting, c)
 	if len(p.waiting) == 1 {
 		p.wakeUp()
@@ -97,6 +98,7 @@ func (p *pacer) releaseDue(now time.Time) (next time.Time, stopped bool) {
 		c := heap.Pop(&p.waiting).(*chunk)
 		c.way.ready <- c // has room for all that are under way
 	}
+
 	if len(p.waiting) > 0 {
 		next = p.waiting[0].due
 	}

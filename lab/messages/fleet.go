@@ -3,7 +3,6 @@ package messages
 import (
 	"cmp"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -17,38 +16,30 @@ import (
 	"github.com/ridehail/ridehail/sharedstate"
 	"github.com/ridehail/ridehail/trips"
 	"github.com/ridehail/ridehail/wire"
+	"github.com/ridehail/ridehail/wire/translate"
 )
 
 const (
 	topicFleet = "fleet"
 	topicRound = "round" // all have told: it follows the last message of a round
 	// everywhere is a region that all nodes hear, as in the app.
-	everywhere location.Region = "*"
+	everywhere location.Region = "everywhere"
 )
 
 // redisServer is the one Redis of all nodes.
 type redisServer struct {
 	url   string
 	log   *slog.Logger
-	parts []finding.Part
+	part  finding.Part
 	first *events.Redis // a client of it, which has the server if it is embedded
-	deaf  bool          // a test's nodes keep nothing of what they hear
 }
 
 func openServer(ctx context.Context, run *finding.Run) (*redisServer, error) {
-	s := &redisServer{url: run.Redis, log: cmp.Or(run.Log, slog.New(slog.DiscardHandler))}
-	var err error
-	if s.url == "" {
-		s.first, err = events.OpenEmbedded(events.WithLog(s.log))
-	} else {
-		s.first, err = events.Open(ctx, s.url, events.WithLog(s.log))
-	}
+	first, part, err := openRedis(ctx, run.Redis, events.WithLog(run.Log))
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", finding.ErrUnreachable, err)
+		return nil, err
 	}
-	s.parts = []finding.Part{redisPart(s.first, s.url)}
-	s.url = cmp.Or(s.url, s.first.EmbeddedURL())
-	return s, nil
+	return &redisServer{url: cmp.Or(run.Redis, first.EmbeddedURL()), log: run.Log, part: part, first: first}, nil
 }
 
 func (s *redisServer) close() { _ = s.first.Close() }
@@ -73,11 +64,20 @@ func neededRegions(c city, names []string, node int, regions []location.Region) 
 	return out
 }
 
+// tellBoth runs both arrangements with one number of nodes.
+func (s *redisServer) tellBoth(ctx context.Context, c city, nodes int, all, subscribed arrangement) (size Size, err error) {
+	size = Size{Nodes: nodes, Published: c.publishedBy(nodes)}
+	if size.All, err = s.tell(ctx, c, nodes, all); err == nil {
+		size.Subscribed, err = s.tell(ctx, c, nodes, subscribed)
+	}
+	return size, err
+}
+
 // tell lets nodes tell each other of their cars for some rounds, and returns
 // what they heard.
 func (s *redisServer) tell(ctx context.Context, c city, nodes int, listensTo arrangement) (Fleet, error) {
 	ctx, stop := context.WithCancel(ctx)
-	f := &fleet{city: c, deaf: s.deaf, regions: regionsOf(c.regions), places: placesOf(c.regions)}
+	f := &fleet{city: c, regions: regionsOf(c.regions), places: placesOf(c.regions)}
 	defer f.close()
 	defer stop()
 
@@ -85,11 +85,12 @@ func (s *redisServer) tell(ctx context.Context, c city, nodes int, listensTo arr
 	for i := range names {
 		names[i] = fmt.Sprintf("node-%d", i)
 	}
-	prefix := "ridehail-lab:" + rand.Text() + ":"
+
+	prefix := newPrefix()
 	for i, name := range names {
-		r, err := events.Open(ctx, s.url, events.WithLog(s.log), events.WithPrefix(prefix))
+		r, _, err := openRedis(ctx, s.url, events.WithLog(s.log), events.WithPrefix(prefix))
 		if err != nil {
-			return Fleet{}, fmt.Errorf("%w: %w", finding.ErrUnreachable, err)
+			return Fleet{}, err
 		}
 		f.start(ctx, name, r, append(listensTo(c, names, i, f.regions), everywhere))
 	}
@@ -101,7 +102,6 @@ type fleet struct {
 	city    city
 	regions []location.Region
 	places  []location.Point // one in each region
-	deaf    bool
 	nodes   []*teller
 	work    sync.WaitGroup
 }
@@ -128,7 +128,7 @@ func placesOf(n int) (out []location.Point) {
 
 // start opens a node. It hears when it has given its signal.
 func (f *fleet) start(ctx context.Context, name string, r *events.Redis, regions []location.Region) {
-	n := &teller{name: name, redis: r, drivers: sharedstate.NewDrivers(sharedstate.DriverOptions{}), hears: newSignal(), round: newSignal(), deaf: f.deaf}
+	n := &teller{name: name, redis: r, drivers: sharedstate.NewDrivers(sharedstate.DriverOptions{}), hears: newSignal(), round: newSignal()}
 	f.nodes = append(f.nodes, n)
 	f.work.Go(func() { _ = listen(ctx, r, name, regions, n) })
 }
@@ -183,7 +183,6 @@ type teller struct {
 	drivers *sharedstate.Drivers
 	hears   signal // it is subscribed
 	round   signal // a round has ended
-	deaf    bool
 
 	heard int
 	bytes int64
@@ -202,7 +201,7 @@ func (n *teller) tellOfCars(ctx context.Context, f *fleet, round int) error {
 			n.drivers.Connect(id, n.name).Move(fix, now)
 			msg.Cars = append(msg.Cars, &wire.FleetCar{DriverId: string(id), ReceivedMs: wire.ToMillis(now), Connected: true,
 				Status: string(sharedstate.Available), Fix: &wire.Fix{Seq: fix.Seq, AtMs: wire.ToMillis(now), Accuracy: fix.Accuracy,
-					Point: &wire.Point{Lng: fix.Lng, Lat: fix.Lat}}})
+					Point: translate.EncodePoint(fix.Point)}})
 		}
 
 		payload, err := wire.Proto.Append(nil, msg)
@@ -227,14 +226,15 @@ func (n *teller) OnMessage(m events.Message) {
 	n.heard++
 	n.bytes += int64(len(m.Payload))
 	var f wire.Fleet
-	if n.deaf || wire.Proto.DecodeKnown(m.Payload, &f) != nil || f.Node == n.name {
+	if wire.Proto.DecodeKnown(m.Payload, &f) != nil || f.Node == n.name {
 		return
 	}
+
 	for _, c := range f.Cars {
-		fix, at := c.GetFix(), c.GetFix().GetPoint()
+		fix := c.GetFix()
 		n.drivers.ApplyReplica(sharedstate.Driver{ID: trips.DriverID(c.DriverId), Node: f.Node, Connected: c.Connected,
 			Status: sharedstate.Status(c.Status), ReceivedAt: wire.FromMillis(c.ReceivedMs),
-			Fix: location.Fix{Point: location.Point{Lng: at.GetLng(), Lat: at.GetLat()}, Seq: fix.GetSeq(), At: wire.FromMillis(fix.GetAtMs())}})
+			Fix: location.Fix{Point: translate.DecodePoint(fix.GetPoint()), Seq: fix.GetSeq(), At: wire.FromMillis(fix.GetAtMs())}})
 	}
 }
 

@@ -22,10 +22,10 @@ func Nodes() finding.Experiment {
 		Situation: "Each node tells all others where its cars are. Twice the nodes, twice the cars: together they hear",
 		Options:   []string{"as much as before", "twice as much", "four times as much", "eight times as much"},
 		Knobs: []finding.Knob{
-			{Name: "nodes", Label: "nodes", Help: "The most of them; halved three times.", Default: 16, Low: 2, High: 24, Step: 1},
-			{Name: "regions", Label: "regions", Help: "Of the city; each node has cars in all of them.", Default: 8, Low: 1, High: 16, Step: 1},
-			{Name: "viewers", Label: "viewers", Help: "Nodes besides a region's owner whose riders look at it.", Default: 1, Low: 0, High: 4, Step: 1},
-			{Name: "cars", Label: "cars", Help: "Of each node in each region.", Default: 5, Low: 1, High: 20, Step: 1},
+			{Name: "nodes", Label: "Nodes", Help: "The most of them; halved three times.", Default: 16, Low: 2, High: 24, Step: 1},
+			{Name: "regions", Label: "Regions", Help: "Of the city; each node has cars in all of them.", Default: 8, Low: 1, High: 16, Step: 1},
+			{Name: "viewers", Label: "Viewers", Help: "Nodes besides a region's owner whose riders look at it.", Default: 1, Low: 0, High: 4, Step: 1},
+			{Name: "cars", Label: "Cars", Help: "Of each node in each region.", Default: 5, Low: 1, High: 20, Step: 1},
 		},
 		Takes:      1 * time.Second,
 		TakesRedis: true,
@@ -117,20 +117,17 @@ func runNodes(ctx context.Context, run *finding.Run) (finding.Result, error) {
 
 	var all []Size
 	for _, n := range c.nodeCounts() {
-		size := Size{Nodes: n, Published: c.publishedBy(n)}
-		if size.All, err = server.tell(ctx, c, n, everyRegion); err == nil {
-			run.Point(allCurve, float64(n), float64(size.All.Heard))
-			size.Subscribed, err = server.tell(ctx, c, n, neededRegions)
-		}
+		size, err := server.tellBoth(ctx, c, n, everyRegion, neededRegions)
 		if err != nil {
 			return finding.Result{}, fmt.Errorf("nodes: %d nodes: %w", n, err)
 		}
+		run.Point(allCurve, float64(n), float64(size.All.Heard))
 		run.Point(subscribedCurve, float64(n), float64(size.Subscribed.Heard))
 		all = append(all, size)
 	}
 
 	return finding.Result{Seen: seenGrowth(all), Table: nodesTable(all), Chart: c.buildChart(all), Claims: judgeNodes(c, all),
-		Notice: noticeNodes(c, all), Parts: server.parts, Figures: all}, nil
+		Notice: noticeNodes(c, all), Parts: []finding.Part{server.part}, Figures: all}, nil
 }
 
 func (c city) buildChart(all []Size) plot.Chart {
@@ -174,6 +171,7 @@ func lastGrowth(all []Size) (nodes, told, subscribed float64, ok bool) {
 	if len(all) < 2 {
 		return 0, 0, 0, false
 	}
+
 	a, b := all[len(all)-2], all[len(all)-1]
 	return float64(b.Nodes) / float64(a.Nodes), float64(b.All.Heard) / float64(max(1, a.All.Heard)),
 		float64(b.Subscribed.Heard) / float64(max(1, a.Subscribed.Heard)), true
@@ -186,6 +184,7 @@ func seenGrowth(all []Size) int {
 	if !ok {
 		return finding.NoGuess
 	}
+
 	power := math.Log(told) / math.Log(nodes)
 	if option := int(math.Round(power)); math.Abs(power-float64(option)) < .1 && option >= 0 && option <= 3 {
 		return option
@@ -209,12 +208,15 @@ func formatKibibytes(n int64) string { return fmt.Sprintf("%.0f", float64(n)/102
 // noticeNodes words the figures.
 func noticeNodes(c city, all []Size) []string {
 	most := all[len(all)-1]
-	notice := []string{fmt.Sprintf("Told all, %d nodes heard %d messages for %d published, and keep %d copies of %d cars.",
-		most.Nodes, most.All.Heard, most.Published, most.All.Kept, most.Nodes*c.regions*c.cars)}
+	growth := "One number of nodes shows no growth: it takes 4 nodes to halve them."
 	if nodes, told, subscribed, ok := lastGrowth(all); ok {
-		notice = append(notice, fmt.Sprintf("%.1f times the nodes heard %.1f times as much when told all, %.1f times as much when subscribed.",
-			nodes, told, subscribed))
+		growth = fmt.Sprintf("%.1f times the nodes heard %.1f times as much when told all, %.1f times as much when subscribed.", nodes, told, subscribed)
 	}
-	return append(notice, fmt.Sprintf("This app tells all: every node hears every driver. Owner and viewers would hear %d of %d.",
-		most.Subscribed.Heard, most.All.Heard))
+	return []string{
+		fmt.Sprintf("Told all, %d nodes heard %d messages for %d published, and keep %d copies of %d cars.",
+			most.Nodes, most.All.Heard, most.Published, most.All.Kept, most.Nodes*c.regions*c.cars),
+		growth,
+		fmt.Sprintf("This app tells all: every node hears every driver. Owner and viewers would hear %d of %d.",
+			most.Subscribed.Heard, most.All.Heard),
+	}
 }

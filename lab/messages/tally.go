@@ -16,6 +16,7 @@ const patience = 30 * time.Second
 // tally counts what one receiver got. All methods may be called from any
 // goroutine.
 type tally struct {
+	plan    plan
 	onFirst func(seconds float64, received int)
 
 	mu       sync.Mutex // guards all below
@@ -32,8 +33,8 @@ type arrival struct {
 	age   time.Duration // at the first arrival, since the message was due
 }
 
-func newTally(messages int, onFirst func(float64, int)) *tally {
-	return &tally{onFirst: onFirst, arrivals: make([]arrival, messages), changed: make(chan struct{})}
+func newTally(p plan, onFirst func(float64, int)) *tally {
+	return &tally{plan: p, onFirst: onFirst, arrivals: make([]arrival, p.messages), changed: make(chan struct{})}
 }
 
 func (t *tally) beginAt(at time.Time) {
@@ -42,19 +43,19 @@ func (t *tally) beginAt(at time.Time) {
 	t.begun = at
 }
 
-// receiveMessage takes the arrival of a message that was due a while after the
-// start.
-func (t *tally) receiveMessage(message int, due time.Duration) {
+// receiveMessage takes the arrival of a message.
+func (t *tally) receiveMessage(message int) {
 	t.mu.Lock()
 	since := time.Since(t.begun)
 	a := &t.arrivals[message]
 	a.times++
 	first := a.times == 1
 	if first {
-		a.age = since - due
+		a.age = since - t.plan.dueTime(message)
 		t.received++
 		t.order = append(t.order, plot.Point{X: since.Seconds(), Y: float64(t.received)})
 	}
+
 	received := t.received
 	close(t.changed)
 	t.changed = make(chan struct{})
@@ -95,7 +96,7 @@ func (t *tally) curvePoints() []plot.Point {
 
 // summarizeWay adds to a way's figures what was received. What waited until the
 // receiver was back is no part of the mean age while it was there.
-func (t *tally) summarizeWay(f *Way, p plan) {
+func (t *tally) summarizeWay(f *Way) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 
@@ -111,7 +112,7 @@ func (t *tally) summarizeWay(f *Way, p plan) {
 		f.Twice += a.times - 1
 		f.Received++
 		ages = append(ages, toMilliseconds(a.age))
-		if i >= p.to || a.age < p.dueTime(p.to)-p.dueTime(i) {
+		if p := t.plan; i >= p.to || a.age < p.dueTime(p.to)-p.dueTime(i) {
 			there += a.age
 			stayed++
 		}

@@ -21,7 +21,7 @@ import (
 	"github.com/ridehail/ridehail/trips"
 )
 
-// A receiver's work runs from join to leave.
+// presence is a receiver's work, which runs from join to leave.
 type presence struct {
 	cancel context.CancelFunc
 	work   sync.WaitGroup

@@ -1,15 +1,12 @@
 package messages
 
 import (
-	"cmp"
 	"context"
-	"crypto/rand"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strings"
+	"slices"
 	"sync"
 	"time"
 
@@ -81,6 +78,8 @@ type wayset struct {
 	onPoint func(curve string, x, y float64)
 	log     *slog.Logger
 
+	redis   string // its URL; empty: embedded ones
+	db      store.Store
 	folder  string
 	closers []func()
 }
@@ -88,7 +87,7 @@ type wayset struct {
 // openWays opens everything that the ways need. Nothing is left open beside an
 // error.
 func openWays(ctx context.Context, run *finding.Run, p plan) (set *wayset, err error) {
-	set = &wayset{plan: p, onPoint: run.Point, log: cmp.Or(run.Log, slog.New(slog.DiscardHandler))}
+	set = &wayset{plan: p, onPoint: run.Point, log: run.Log, redis: run.Redis}
 	defer func() {
 		if err != nil {
 			set.close()
@@ -107,58 +106,46 @@ func openWays(ctx context.Context, run *finding.Run, p plan) (set *wayset, err e
 	set.closers = append(set.closers, func() { _ = closeStore() })
 	set.parts = append(set.parts, finding.Part{Name: "SQLite", Where: filepath.Join(set.folder, "chat.db")})
 
-	return set, errors.Join(set.addPlain(ctx, run.Redis), set.addNumbered(ctx, run.Redis, db), set.addQueue(ctx, run.Redis),
-		set.addDirect(), set.addPolling(ctx, db))
+	set.db = db
+	for _, add := range []func(context.Context) error{set.addPlain, set.addNumbered, set.addQueue, set.addDirect, set.addPolling} {
+		if err := add(ctx); err != nil {
+			return set, err
+		}
+	}
+	return set, nil
 }
 
 // close ends everything, last first.
 func (s *wayset) close() {
-	for i := len(s.closers) - 1; i >= 0; i-- {
-		s.closers[i]()
+	for _, end := range slices.Backward(s.closers) {
+		end()
 	}
 	s.closers = nil
 }
 
 // addWay takes a way that sends what receive gets.
-func (s *wayset) addWay(name string, make func(receive func(int)) sender) *runningWay {
+func (s *wayset) addWay(name string, newSender func(receive func(int)) sender) *runningWay {
 	w := &runningWay{name: name, drains: true, begin: func() {}, count: func(*Way) {},
-		tally: newTally(s.plan.messages, func(seconds float64, received int) { s.onPoint(name, seconds, float64(received)) })}
-	w.sender = make(func(message int) { w.tally.receiveMessage(message, s.plan.dueTime(message)) })
+		tally: newTally(s.plan, func(seconds float64, received int) { s.onPoint(name, seconds, float64(received)) })}
+	w.sender = newSender(w.tally.receiveMessage)
 	s.ways = append(s.ways, w)
 	s.closers = append(s.closers, w.leave)
 	return w
 }
 
 // openRedis opens a client of its own, so that its commands are counted apart.
-func (s *wayset) openRedis(ctx context.Context, url string) (r *events.Redis, err error) {
-	if url == "" {
-		r, err = events.OpenEmbedded(events.WithLog(s.log))
-	} else {
-		r, err = events.Open(ctx, url, events.WithLog(s.log), events.WithPrefix("ridehail-lab:"+rand.Text()+":"))
-	}
+func (s *wayset) openRedis(ctx context.Context) (*events.Redis, error) {
+	r, part, err := openRedis(ctx, s.redis, events.WithLog(s.log), events.WithPrefix(newPrefix()))
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", finding.ErrUnreachable, err)
+		return nil, err
 	}
-
-	s.parts = append(s.parts, redisPart(r, url))
+	s.parts = append(s.parts, part)
 	s.closers = append(s.closers, func() { _ = r.Close() })
 	return r, nil
 }
 
-// redisPart names a Redis without its password.
-func redisPart(r *events.Redis, url string) finding.Part {
-	name := "Redis"
-	if at := r.EmbeddedURL(); at != "" {
-		name, url = "embedded Redis", at
-	}
-	if i := strings.LastIndex(url, "@"); i >= 0 {
-		url = url[i+1:]
-	}
-	return finding.Part{Name: name, Where: strings.TrimSuffix(strings.TrimPrefix(url, "redis://"), "/0")}
-}
-
-func (s *wayset) addPlain(ctx context.Context, url string) error {
-	r, err := s.openRedis(ctx, url)
+func (s *wayset) addPlain(ctx context.Context) error {
+	r, err := s.openRedis(ctx)
 	if err != nil {
 		return err
 	}
@@ -170,17 +157,17 @@ func (s *wayset) addPlain(ctx context.Context, url string) error {
 }
 
 // addNumbered starts a relay too, which runs also while the receiver is away.
-func (s *wayset) addNumbered(ctx context.Context, url string, db store.Store) error {
-	r, err := s.openRedis(ctx, url)
+func (s *wayset) addNumbered(ctx context.Context) error {
+	r, err := s.openRedis(ctx)
 	if err != nil {
 		return err
 	}
-	trip, err := bookTrip(ctx, db, "numbered")
+	trip, err := bookTrip(ctx, s.db, "numbered")
 	if err != nil {
 		return err
 	}
 
-	relay := events.NewRelay(r, db, events.RelayConfig{Node: "lab"})
+	relay := events.NewRelay(r, s.db, events.RelayConfig{Node: "lab"})
 	ctx, stop := context.WithCancel(ctx)
 	var relaying sync.WaitGroup
 	relaying.Go(func() { _ = relay.Run(ctx) })
@@ -188,15 +175,15 @@ func (s *wayset) addNumbered(ctx context.Context, url string, db store.Store) er
 
 	var receiver *numbered
 	w := s.addWay(numberedWay, func(receive func(int)) sender {
-		receiver = &numbered{redis: r, room: newRoom(db), wake: relay.Wake, trip: trip, receive: receive, hears: newSignal()}
+		receiver = &numbered{redis: r, room: newRoom(s.db), wake: relay.Wake, trip: trip, receive: receive, hears: newSignal()}
 		return receiver
 	})
 	w.count = func(f *Way) { f.Commands, f.Reads, f.Known = r.CommandsSent(), receiver.reread, receiver.known }
 	return nil
 }
 
-func (s *wayset) addQueue(ctx context.Context, url string) error {
-	r, err := s.openRedis(ctx, url)
+func (s *wayset) addQueue(ctx context.Context) error {
+	r, err := s.openRedis(ctx)
 	if err != nil {
 		return err
 	}
@@ -219,7 +206,7 @@ func (s *wayset) addQueue(ctx context.Context, url string) error {
 	return nil
 }
 
-func (s *wayset) addDirect() error {
+func (s *wayset) addDirect(context.Context) error {
 	address := filepath.Join(s.folder, "receiver.sock")
 	s.parts = append(s.parts, finding.Part{Name: "RPC service", Where: address})
 	w := s.addWay(directWay, func(receive func(int)) sender {
@@ -231,14 +218,14 @@ func (s *wayset) addDirect() error {
 	return nil
 }
 
-func (s *wayset) addPolling(ctx context.Context, db store.Store) error {
-	trip, err := bookTrip(ctx, db, "polling")
+func (s *wayset) addPolling(ctx context.Context) error {
+	trip, err := bookTrip(ctx, s.db, "polling")
 	if err != nil {
 		return err
 	}
 	var receiver *polling
 	w := s.addWay(pollingWay, func(receive func(int)) sender {
-		receiver = &polling{room: newRoom(db), trip: trip, every: s.plan.poll, receive: receive, begun: make(chan struct{})}
+		receiver = &polling{room: newRoom(s.db), trip: trip, every: s.plan.poll, receive: receive, begun: make(chan struct{})}
 		return receiver
 	})
 	w.begin = func() { close(receiver.begun) }
@@ -272,13 +259,13 @@ func bookTrip(ctx context.Context, db store.Store, name string) (trips.Trip, err
 // sendAll lets all ways send at the same times and returns when all have
 // received what they can.
 func (p plan) sendAll(ctx context.Context, set *wayset) error {
-	g, ctx := errgroup.WithContext(ctx)
 	for _, w := range set.ways {
 		if err := w.join(ctx); err != nil {
 			return fmt.Errorf("%s: %w", w.name, err)
 		}
 	}
 
+	g, ctx := errgroup.WithContext(ctx)
 	begun := time.Now()
 	for _, w := range set.ways {
 		w.tally.beginAt(begun)
@@ -343,7 +330,7 @@ func (s *wayset) collectFigures() []Way {
 	out := make([]Way, len(s.ways))
 	for i, w := range s.ways {
 		out[i] = Way{Name: w.name, Sent: s.plan.messages, Refused: w.refused}
-		w.tally.summarizeWay(&out[i], s.plan)
+		w.tally.summarizeWay(&out[i])
 		w.count(&out[i])
 	}
 	return out

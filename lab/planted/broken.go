@@ -11,6 +11,6 @@ import (
 // HasBugs says whether this program holds planted bugs.
 const HasBugs = true
 
-// choose chooses the bug that is on from now on, also in child processes; none
-// with an empty name.
-func choose(name string) { _ = os.Setenv(chosen.Variable, name) }
+// chooseBug chooses the bug that is on from now on, also in child processes;
+// none with an empty name.
+func chooseBug(name string) { _ = os.Setenv(chosen.Variable, name) }

@@ -31,6 +31,7 @@ func buildBroken(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	return buildProgram(t, "-tags", overlay.Tag, "-overlay", plan)
 }
 
@@ -52,6 +53,7 @@ func run(t *testing.T, program string, l planted.Lesson, args ...string) (r plan
 	if url := databaseFor(t, l); url != "" {
 		args = append(args, "--database", url)
 	}
+
 	out, err := exec.CommandContext(t.Context(), program, args...).Output()
 	if err != nil {
 		t.Fatalf("%v: %v\n%s", args, err, out)
@@ -116,6 +118,7 @@ func TestNoShippedProgramCarriesAPlantedBug(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	for name := range strings.FieldsSeq(string(packages)) {
 		if strings.HasSuffix(name, "/lab/planted/chosen") || strings.HasSuffix(name, "/lab/planted/overlay") {
 			t.Errorf("the program has the package %s", name)

@@ -10,8 +10,8 @@ import (
 	"github.com/ridehail/ridehail/payments"
 )
 
-// work lets workers do all jobs. After a worker's death another one follows.
-func (s *stage) work(ctx context.Context) error {
+// doJobs lets workers do all jobs. After a worker's death another one follows.
+func (s *stage) doJobs(ctx context.Context) error {
 	queued, err := s.redis.CountOutstanding(ctx, stream)
 	if err != nil || queued == 0 {
 		return err
@@ -29,7 +29,7 @@ func (s *stage) work(ctx context.Context) error {
 	})
 
 	// A job that was acked early may still be in hand.
-	err = s.until(ctx, "the end of all jobs", func() bool {
+	err = s.awaitThat(ctx, "the end of all jobs", func() bool {
 		left, err := s.redis.CountOutstanding(ctx, stream)
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -81,6 +81,7 @@ func (s *stage) traceJob(ctx context.Context, queued int) {
 	if err != nil {
 		return
 	}
+
 	s.mu.Lock()
 	done := s.finished
 	s.mu.Unlock()

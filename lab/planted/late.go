@@ -2,12 +2,9 @@ package planted
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
-	"net/url"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -17,19 +14,14 @@ import (
 	"github.com/ridehail/ridehail/lab/process"
 )
 
-// postgresServer is a server for histories, each in a database of its own.
-type postgresServer struct {
-	url   string
-	close func()
-}
-
-// openPostgres uses the server of a URL, or starts a private one.
-func openPostgres(ctx context.Context, given string) (*postgresServer, error) {
+// openPostgres returns the URL of a server for histories: the given one, or
+// that of a private server, which runs until stop.
+func openPostgres(ctx context.Context, given string) (url string, stop func(), err error) {
 	if given != "" {
-		return &postgresServer{url: given, close: func() {}}, nil
+		return given, func() {}, nil
 	}
 	if err := process.MissingPostgres(); err != nil {
-		return nil, fmt.Errorf("%w: two transactions at a time need Postgres; name one with --database, or install it: %w", finding.ErrUnreachable, err)
+		return "", nil, fmt.Errorf("%w: two transactions at a time need Postgres; name one with --database, or install it: %w", finding.ErrUnreachable, err)
 	}
 
 	dir, guard, err := process.NewFolder("ridehail-lab")
@@ -41,18 +33,18 @@ func openPostgres(ctx context.Context, given string) (*postgresServer, error) {
 	}
 	if err != nil {
 		end()
-		return nil, err
+		return "", nil, err
 	}
 
 	running, url, err := startPostgres(ctx, dir, guard)
 	if err != nil {
 		end()
-		return nil, fmt.Errorf("%w: a private Postgres: %w", finding.ErrUnreachable, err)
+		return "", nil, fmt.Errorf("%w: a private Postgres: %w", finding.ErrUnreachable, err)
 	}
-	return &postgresServer{url: url, close: func() {
+	return url, func() {
 		_ = running.Stop(10 * time.Second)
 		end()
-	}}, nil
+	}, nil
 }
 
 // startPostgres starts a server without fsync: here no machine loses its power.
@@ -67,31 +59,6 @@ func startPostgres(ctx context.Context, dir string, guard *process.Guard) (*proc
 	}
 	running, err := server.Serve(ctx, guard)
 	return running, process.PostgresURL(at[0]), err
-}
-
-// newDatabase creates an empty database.
-func (p *postgresServer) newDatabase(ctx context.Context) (address string, drop func(), err error) {
-	admin, err := pgx.Connect(ctx, p.url)
-	if err != nil {
-		why, _, _ := strings.Cut(err.Error(), "\n") // one line for each address
-		return "", nil, fmt.Errorf("%w: --database: %s", finding.ErrUnreachable, why)
-	}
-
-	name := "ridehail_lab_" + strings.ToLower(rand.Text())
-	if _, err := admin.Exec(ctx, "CREATE DATABASE "+name); err != nil {
-		return "", nil, errors.Join(fmt.Errorf("%w: --database: %w", finding.ErrUnreachable, err), admin.Close(ctx))
-	}
-
-	u, err := url.Parse(p.url)
-	if err != nil {
-		return "", nil, errors.Join(err, admin.Close(ctx))
-	}
-	u.Path = "/" + name
-	return u.String(), func() {
-		end := context.WithoutCancel(ctx)
-		_, _ = admin.Exec(end, "DROP DATABASE "+name+" WITH (FORCE)")
-		_ = admin.Close(end)
-	}, nil
 }
 
 // lateCommit holds the commit of one command back. Its transaction has written

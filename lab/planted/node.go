@@ -65,10 +65,11 @@ func carryOut(ctx context.Context, service *trips.Service, c command) (trips.Eve
 // ready is what a node has got when it has opened its file.
 const ready = "ready"
 
-// reply is one line of a node in a process of its own. It first says which
-// command it got, and then what became of it.
+// reply is one line of a node in a process of its own. It first says that it
+// got a command, and then what became of it.
 type reply struct {
-	Got   string // id
+	ID    string // of the command, or ready
+	Got   bool
 	Event *trips.Event
 	Error string
 }
@@ -85,7 +86,7 @@ func ServeNode(ctx context.Context, file string, in io.Reader, out io.Writer) (e
 
 	service := &trips.Service{Store: kept, Now: time.Now}
 	commands, answers := json.NewDecoder(in), json.NewEncoder(out)
-	if err := answers.Encode(reply{Got: ready}); err != nil {
+	if err := answers.Encode(reply{ID: ready}); err != nil {
 		return err
 	}
 	for {
@@ -96,13 +97,13 @@ func ServeNode(ctx context.Context, file string, in io.Reader, out io.Writer) (e
 			return err
 		}
 
-		if err := answers.Encode(reply{Got: c.ID}); err != nil {
+		if err := answers.Encode(reply{ID: c.ID, Got: true}); err != nil {
 			return err
 		}
 		ev, err := carryOut(ctx, service, c)
-		r := reply{Event: &ev}
+		r := reply{ID: c.ID, Event: &ev}
 		if err != nil {
-			r = reply{Error: err.Error()}
+			r = reply{ID: c.ID, Error: err.Error()}
 		}
 		if err := answers.Encode(r); err != nil {
 			return err
@@ -146,16 +147,16 @@ func startNode(start func(file string) *exec.Cmd, file string) (*childNode, erro
 		}
 	}()
 
-	if r := <-c.replies; r.Got != ready {
+	if r := <-c.replies; r.ID != ready {
 		c.kill()
 		return nil, errors.New("the node's process ended before it was ready")
 	}
 	return c, nil
 }
 
-// do gives the node a command and waits for the answer at most that long.
-// OnGot is called when the node has the command.
-func (c *childNode) do(ctx context.Context, cmd command, within time.Duration, onGot func()) (trips.Event, error) {
+// doCommand gives the node a command and waits for the answer at most that
+// long. onGot is called when the node has the command.
+func (c *childNode) doCommand(ctx context.Context, cmd command, within time.Duration, onGot func()) (trips.Event, error) {
 	if err := json.NewEncoder(c.in).Encode(cmd); err != nil {
 		return trips.Event{}, errNoAnswer
 	}
@@ -168,7 +169,8 @@ func (c *childNode) do(ctx context.Context, cmd command, within time.Duration, o
 			switch {
 			case !open:
 				return trips.Event{}, errNoAnswer
-			case r.Got != "":
+			case r.ID != cmd.ID: // the answer to one before, which came too late
+			case r.Got:
 				onGot()
 			case r.Error != "":
 				return trips.Event{}, errors.New(r.Error)

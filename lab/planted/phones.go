@@ -49,6 +49,7 @@ func (s *stage) sendCommand(ctx context.Context, c command) error {
 	if c.Kind != journal.Request && c.Trip == "" {
 		return errSkipped
 	}
+
 	s.connectPhone(c.Who)
 	s.writeRecord(c.Who, journal.Record{What: journal.Offer, Offer: c.ID, Trip: string(c.Trip)})
 	r := journal.Record{What: journal.Invoke, Command: c.ID, Kind: c.Kind, Trip: string(c.Trip), Offer: c.ID}
@@ -69,6 +70,7 @@ func (s *stage) sendCommand(ctx context.Context, c command) error {
 	if err == nil {
 		s.answered = append(s.answered, c.key())
 	}
+
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
@@ -77,14 +79,14 @@ func (s *stage) sendCommand(ctx context.Context, c command) error {
 	case s.child != nil:
 		return nil
 	}
-	return s.drain(ctx)
+	return s.drainOutbox(ctx)
 }
 
 // doCommand gives a command to the node.
 func (s *stage) doCommand(ctx context.Context, c command) (trips.Event, error) {
 	got := func() { s.traceCommand(c, nameOf(c.Who), node, c.asks) }
 	if s.child != nil {
-		return s.child.do(ctx, c, patience, got)
+		return s.child.doCommand(ctx, c, patience, got)
 	}
 	got()
 	return carryOut(ctx, s.service, c)
@@ -149,6 +151,7 @@ func (s *stage) commandAndKill(ctx context.Context, c command, finish func(trips
 
 	ev, err := s.doCommand(ctx, c)
 	finish(ev, err)
+
 	s.child.kill()
 	s.trace.addEvent(node, "✗ killed, and started again")
 	s.answered = nil
@@ -168,7 +171,7 @@ func (s *stage) awaitRecords(ctx context.Context) error {
 	}
 	defer func() { _ = closeStore() }()
 
-	return s.until(ctx, "the commit of what a healthy node has done", func() bool {
+	return s.awaitThat(ctx, "the commit of what a healthy node has done", func() bool {
 		for _, k := range s.answered {
 			if _, err := kept.RecordedEvent(ctx, k); err != nil {
 				return false
@@ -181,8 +184,10 @@ func (s *stage) awaitRecords(ctx context.Context) error {
 // traceRecords notes which commands the database knows after the node's end.
 func (s *stage) traceRecords(ctx context.Context) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, who := range slices.SortedFunc(maps.Keys(s.phones), func(a, b trips.Actor) int { return cmp.Compare(a.ID, b.ID) }) {
+	people := slices.SortedFunc(maps.Keys(s.phones), func(a, b trips.Actor) int { return cmp.Compare(a.ID, b.ID) })
+	s.mu.Unlock()
+
+	for _, who := range people {
 		has := "has no ride of "
 		if _, err := s.store.ActiveTrip(ctx, who); err == nil {
 			has = "has a ride of "
@@ -218,18 +223,20 @@ func (s *stage) releaseHeld(ctx context.Context) error {
 	if s.held == nil {
 		return nil
 	}
-	looked := s.relayLooks()
-	err := s.until(ctx, "the relay's look at the outbox", func() bool { return s.relayLooks() >= looked+2 })
+
+	looked := s.countLooks()
+	err := s.awaitThat(ctx, "the relay's look at the outbox", func() bool { return s.countLooks() >= looked+2 })
 	if err == nil {
-		err = s.heard(ctx, "what the relay found")
+		err = s.awaitMessages(ctx, "what the relay found")
 	}
+
 	s.held.commit.release(ctx)
 	<-s.held.done
 	s.held = nil
 	return err
 }
 
-func (s *stage) relayLooks() int {
+func (s *stage) countLooks() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.looks
@@ -262,6 +269,7 @@ func (s *stage) tellEvent(ev trips.Event) {
 		if !connected {
 			continue
 		}
+
 		s.trace.addMessage(relay, nameOf(who), string(ev.Kind))
 		s.writeRecord(who, journal.Record{What: journal.Event, Trip: string(t.ID), Seq: t.Version, Kind: string(ev.Kind),
 			State: string(t.State), Driver: string(t.Driver)})

@@ -70,7 +70,8 @@ type Result struct {
 	Right string `json:"right"`
 }
 
-// Find returns the lesson with a name. Its error wraps finding.ErrUsage and names all.
+// Find returns the lesson with a name. Its error wraps finding.ErrUsage and
+// names all.
 func Find(name string) (Lesson, error) {
 	var names []string
 	for _, l := range Lessons() {
@@ -84,9 +85,9 @@ func Find(name string) (Lesson, error) {
 
 // Run runs a lesson. In a program with planted bugs that is not told to be
 // mended, the lesson's bug is on. It returns when everything it started has
-// ended. Errors wrap finding.ErrUsage or finding.ErrUnreachable, or mean that the lesson could not
-// be run; a broken promise is in the result. Only one lesson may run in a
-// process at a time.
+// ended. Errors wrap finding.ErrUsage or finding.ErrUnreachable, or mean that
+// the lesson could not be run; a broken promise is in the result. Only one
+// lesson may run in a process at a time.
 func Run(ctx context.Context, cfg Config, name string) (Result, error) {
 	l, err := Find(name)
 	if err != nil {
@@ -100,22 +101,24 @@ func Run(ctx context.Context, cfg Config, name string) (Result, error) {
 	began := time.Now()
 	r := runner{cfg: cfg, lesson: &l, planted: HasBugs && !cfg.Mended}
 	if l.postgres {
-		if r.server, err = openPostgres(ctx, cfg.Database); err != nil {
+		url, stop, err := openPostgres(ctx, cfg.Database)
+		if err != nil {
 			return Result{}, err
 		}
-		defer r.server.close()
+		defer stop()
+		r.server = url
 	}
 	if r.planted {
-		choose(name)
+		chooseBug(name)
 	}
-	defer choose("")
+	defer chooseBug("")
 
 	found, err := r.shortenHistory(ctx, taken)
 	if err != nil {
 		return Result{}, err
 	}
 	out := r.buildResult(found)
-	out.Seconds = float64(time.Since(began).Round(100*time.Millisecond)) / 1e9
+	out.Seconds = time.Since(began).Round(100 * time.Millisecond).Seconds()
 	return out, nil
 }
 
@@ -127,11 +130,13 @@ func (l Lesson) checkSteps(numbers []int) ([]int, error) {
 		}
 		return numbers, nil
 	}
+
 	for _, n := range numbers {
 		if n < 1 || n > len(l.story) {
 			return nil, fmt.Errorf("%w: --steps: %s has the steps 1 to %d, and no %d", finding.ErrUsage, l.Name, len(l.story), n)
 		}
 	}
+
 	numbers = slices.Clone(numbers)
 	slices.Sort(numbers)
 	return slices.Compact(numbers), nil
@@ -153,7 +158,7 @@ type runner struct {
 	cfg     Config
 	lesson  *Lesson
 	planted bool
-	server  *postgresServer // nil: SQLite
+	server  string // URL of a Postgres; empty: SQLite
 	runs    int
 }
 
@@ -215,7 +220,7 @@ func (r *runner) performSteps(ctx context.Context, taken []int) (h history, err 
 			return h, err
 		}
 	}
-	if err := s.settleTrips(ctx); err != nil {
+	if err := s.finishWork(ctx); err != nil {
 		return h, err
 	}
 	report, err := s.judgeHistory(ctx)
@@ -241,6 +246,7 @@ func (s *stage) brokenPromises(report check.Report) (out []Promise) {
 		for _, row := range i.Rows {
 			p.Rows = append(p.Rows, s.renameIDs(row))
 		}
+
 		if i.Name == s.lesson.Breaks {
 			out = slices.Insert(out, 0, p)
 		} else {
@@ -255,9 +261,10 @@ func (s *stage) brokenPromises(report check.Report) (out []Promise) {
 func (s *stage) listProcesses() (out []string) {
 	s.trace.mu.Lock()
 	defer s.trace.mu.Unlock()
+
 	for _, e := range s.trace.entries {
 		for _, p := range []string{e.From, e.To} {
-			if p != "" && p[0] >= 'A' && p[0] <= 'Z' && !slices.Contains(out, p) && s.acts(p) {
+			if p != "" && p[0] >= 'A' && p[0] <= 'Z' && !slices.Contains(out, p) && s.isShownLocked(p) {
 				out = append(out, p)
 			}
 		}
@@ -265,9 +272,9 @@ func (s *stage) listProcesses() (out []string) {
 	return append(out, s.lesson.shows...)
 }
 
-// acts returns whether a person does anything in the diagram. The caller holds
-// the trace's lock.
-func (s *stage) acts(person string) bool {
+// isShownLocked returns whether a person does anything in the diagram. The
+// caller holds the trace's lock.
+func (s *stage) isShownLocked(person string) bool {
 	return slices.ContainsFunc(s.trace.entries, func(e Entry) bool {
 		return (e.From == person || e.To == person) &&
 			(e.To == "" || slices.Contains(s.lesson.shows, e.From) || slices.Contains(s.lesson.shows, e.To))
@@ -282,6 +289,7 @@ func (r *runner) buildResult(h history) Result {
 	if !out.Holds {
 		out.Promise = h.broken[0].Name
 	}
+
 	for i, s := range l.story {
 		out.Story = append(out.Story, Step{Number: i + 1, Text: s.text, Taken: slices.Contains(h.taken, i+1)})
 	}

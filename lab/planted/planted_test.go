@@ -16,6 +16,7 @@ import (
 
 	"github.com/ridehail/ridehail/internal/slowtest"
 	"github.com/ridehail/ridehail/lab/finding"
+	"github.com/ridehail/ridehail/lab/finding/findingtest"
 	"github.com/ridehail/ridehail/lab/planted"
 	"github.com/ridehail/ridehail/lab/process"
 )
@@ -56,7 +57,7 @@ func databaseFor(t *testing.T, l planted.Lesson) string {
 	if l.Name != "outbox-by-id" {
 		return ""
 	}
-	if url := os.Getenv("RIDEHAIL_TEST_POSTGRES"); url != "" {
+	if url := os.Getenv(findingtest.Postgres); url != "" {
 		return url
 	}
 	if err := process.MissingPostgres(); err != nil && os.Getenv("RIDEHAIL_TEST_REQUIRE") != "1" {
@@ -148,7 +149,7 @@ func TestALessonThatCannotBeRunSaysWhy(t *testing.T) {
 		"no such bug":        {"none", planted.Config{}, finding.ErrUsage, "only ack-before-commit, no-unique-index"},
 		"no such step":       {"no-unique-index", planted.Config{Steps: []int{1, 7}}, finding.ErrUsage, "the steps 1 to 6, and no 7"},
 		"no such server":     {"outbox-by-id", planted.Config{Database: "postgres://127.0.0.1:1/x"}, finding.ErrUnreachable, "--database"},
-		"not a server's URL": {"outbox-by-id", planted.Config{Database: "city.db"}, finding.ErrUnreachable, "--database"},
+		"not a server's URL": {"outbox-by-id", planted.Config{Database: "city.db"}, finding.ErrUsage, "--database"},
 	} {
 		_, err := planted.Run(t.Context(), c.cfg, c.lesson)
 		if !errors.Is(err, c.is) || !strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), "\n") {

@@ -5,4 +5,4 @@ package planted
 // HasBugs says whether this program holds planted bugs.
 const HasBugs = false
 
-func choose(string) {}
+func chooseBug(string) {}

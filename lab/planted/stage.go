@@ -12,6 +12,7 @@ import (
 	"github.com/ridehail/ridehail/events"
 	"github.com/ridehail/ridehail/internal/sleep"
 	"github.com/ridehail/ridehail/lab/chaos/check"
+	"github.com/ridehail/ridehail/lab/scratch"
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/simulators/journal"
 	"github.com/ridehail/ridehail/store"
@@ -51,19 +52,18 @@ type stage struct {
 	trace  *trace
 	end    []func() // undo the steps of open, in reverse order
 
-	store   store.Store // nil while a process of its own has the file
-	service *trips.Service
-	child   *childNode // nil: the node is in this process
-	redis   *events.Redis
-	kept    *journal.Journal
-	payAt   string // URL of the provider
+	store        store.Store // nil while a process of its own has the file
+	service      *trips.Service
+	child        *childNode // nil: the node is in this process
+	redis        *events.Redis
+	kept         *journal.Journal
+	closeJournal func() error // once
+	payAt        string       // URL of the provider
 
 	held *heldCommand
 	// answered are the commands that were done since the node's start, in a
 	// process of its own.
 	answered []trips.IdempotencyKey
-
-	isJudged bool // the journal is closed
 
 	// Set by a step for the next command.
 	killNext, holdNext bool
@@ -90,36 +90,33 @@ type heldCommand struct {
 
 // openStage prepares a history. The caller closes the stage, also after an
 // error.
-func openStage(ctx context.Context, cfg Config, l *Lesson, server *postgresServer) (*stage, error) {
+func openStage(ctx context.Context, cfg Config, l *Lesson, server string) (*stage, error) {
 	s := &stage{cfg: cfg, lesson: l, trace: new(trace), trips: map[trips.RiderID]trips.TripID{},
 		phones: map[trips.Actor]bool{}, marked: map[string]bool{}, begun: map[string]bool{}}
+
 	var err error
 	if s.dir, err = os.MkdirTemp("", "ridehail-lab."); err != nil {
 		return s, err
 	}
 	s.end = append(s.end, func() { _ = os.RemoveAll(s.dir) })
 
-	s.url = filepath.Join(s.dir, "city.db")
-	if server != nil {
-		url, drop, err := server.newDatabase(ctx)
-		if err != nil {
-			return s, err
-		}
-		s.url, s.end = url, append(s.end, drop)
+	db, err := scratch.Create(ctx, server)
+	if err != nil {
+		return s, err
 	}
+	s.url, s.end = db.URL, append(s.end, func() { _ = db.Close() })
 
 	if s.kept, err = journal.Create(s.journalFile()); err != nil {
 		return s, err
 	}
-	s.end = append(s.end, func() {
-		if !s.isJudged {
-			_ = s.kept.Close()
-		}
-	})
+	s.closeJournal = sync.OnceValue(s.kept.Close)
+	s.end = append(s.end, func() { _ = s.closeJournal() })
+
 	if s.redis, err = events.OpenEmbedded(events.WithLog(slog.New(slog.DiscardHandler))); err != nil {
 		return s, err
 	}
 	s.end = append(s.end, func() { _ = s.redis.Close() })
+
 	if err := s.openProvider(); err != nil {
 		return s, err
 	}
@@ -146,6 +143,7 @@ func (s *stage) close() {
 		s.held.commit.release(context.Background())
 		<-s.held.done
 	}
+
 	for i := len(s.end) - 1; i >= 0; i-- {
 		s.end[i]()
 	}
@@ -183,11 +181,11 @@ func (s *stage) listen(ctx context.Context) error {
 	news := s.redis.NewListener(events.ListenerConfig{Name: "news", Node: "n", Handler: s})
 	news.Follow(events.OldRegionChannel(region))
 	s.goRun(ctx, news.Run)
-	return s.heard(ctx, "the subscription")
+	return s.awaitMessages(ctx, "the subscription")
 }
 
-// until waits for something that must happen.
-func (s *stage) until(ctx context.Context, what string, ok func() bool) error {
+// awaitThat waits for something that must happen.
+func (s *stage) awaitThat(ctx context.Context, what string, ok func() bool) error {
 	for late := time.Now().Add(stuckAfter); !ok(); {
 		if time.Now().After(late) {
 			return fmt.Errorf("the lesson is stuck: %s did not happen within %v", what, stuckAfter)
@@ -199,13 +197,14 @@ func (s *stage) until(ctx context.Context, what string, ok func() bool) error {
 	return nil
 }
 
-// heard waits until all messages published so far have arrived.
-func (s *stage) heard(ctx context.Context, name string) error {
+// awaitMessages waits until all messages published so far have arrived. Each
+// call has a name of its own.
+func (s *stage) awaitMessages(ctx context.Context, name string) error {
 	region, err := location.RegionOf(marina)
 	if err != nil {
 		return err
 	}
-	return s.until(ctx, "a message's arrival", func() bool {
+	return s.awaitThat(ctx, "a message's arrival", func() bool {
 		_ = s.redis.Publish(ctx, events.OldRegionChannel(region), events.Message{Topic: mark, Region: region, Payload: []byte(name)})
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -213,20 +212,20 @@ func (s *stage) heard(ctx context.Context, name string) error {
 	})
 }
 
-// drain waits until the outbox is empty and its messages have arrived.
-func (s *stage) drain(ctx context.Context) error {
-	err := s.until(ctx, "an empty outbox", func() bool {
+// drainOutbox waits until the outbox is empty and its messages have arrived.
+func (s *stage) drainOutbox(ctx context.Context) error {
+	err := s.awaitThat(ctx, "an empty outbox", func() bool {
 		left, _, err := s.store.Backlog(ctx)
 		return err == nil && left == 0
 	})
 	if err != nil {
 		return err
 	}
-	return s.heard(ctx, time.Now().String())
+	return s.awaitMessages(ctx, time.Now().String())
 }
 
-// settleTrips ends all work after the last step: commits, messages, jobs.
-func (s *stage) settleTrips(ctx context.Context) error {
+// finishWork ends all work after the last step: commits, messages, jobs.
+func (s *stage) finishWork(ctx context.Context) error {
 	if s.child != nil {
 		if err := s.awaitRecords(ctx); err != nil {
 			return err
@@ -238,23 +237,23 @@ func (s *stage) settleTrips(ctx context.Context) error {
 		}
 		s.traceRecords(ctx)
 	}
+
 	if err := s.releaseHeld(ctx); err != nil {
 		return err
 	}
-	if err := s.drain(ctx); err != nil { // all jobs are queued before any is done
+	if err := s.drainOutbox(ctx); err != nil { // all jobs are queued before any is done
 		return err
 	}
-	if err := s.work(ctx); err != nil {
+	if err := s.doJobs(ctx); err != nil {
 		return err
 	}
-	return s.drain(ctx)
+	return s.drainOutbox(ctx)
 }
 
 // judgeHistory asks the checker of a chaos run, which knows only what was
 // recorded.
 func (s *stage) judgeHistory(ctx context.Context) (check.Report, error) {
-	s.isJudged = true
-	if err := s.kept.Close(); err != nil {
+	if err := s.closeJournal(); err != nil {
 		return check.Report{}, err
 	}
 	return check.Run(ctx, check.Evidence{DB: s.store, Commands: s.store, Grace: time.Nanosecond,

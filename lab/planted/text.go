@@ -4,10 +4,12 @@ import (
 	"fmt"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/ridehail/ridehail/lab/finding"
 )
 
 const (
-	textWidth  = 100
+	textWidth  = finding.MaxColumns
 	leftMargin = 6  // of the first process in a diagram
 	rightRoom  = 22 // for what the last process does by itself
 	widest     = 28 // between two processes
@@ -36,8 +38,7 @@ func (r Result) Text() string {
 	fmt.Fprintf(&b, "%s: %s\n", r.Bug, r.Says)
 	r.writeVerdict(&b)
 	r.writeHistory(&b)
-	b.WriteByte('\n')
-	b.WriteString(r.Diagram())
+	b.WriteString("\n" + r.Diagram())
 	b.WriteString("Numbers: Lamport's clock (1978). A message is received after it was sent, so its number is larger.\n")
 	fmt.Fprintf(&b, "Real: %s. Judge: lab/chaos/check.\n", r.Real)
 	fmt.Fprintf(&b, "Right: %s:%s %s.\n", r.File, r.Func, r.Right)
@@ -67,7 +68,11 @@ func (r Result) writeVerdict(b *strings.Builder) {
 		fmt.Fprintf(b, "        %s\n", l)
 	}
 	if more := r.Broken[1:]; len(more) > 0 {
-		fmt.Fprintf(b, "also    %s%s\n", cutText(more[0].Name, textWidth-24), map[bool]string{true: fmt.Sprintf(", and %d more", len(more)-1)}[len(more) > 1])
+		fmt.Fprintf(b, "also    %s", cutText(more[0].Name, textWidth-24))
+		if len(more) > 1 {
+			fmt.Fprintf(b, ", and %d more", len(more)-1)
+		}
+		b.WriteByte('\n')
 	}
 }
 
@@ -102,6 +107,7 @@ func (r Result) Diagram() string {
 	if n := len(r.Processes); n > 1 {
 		apart = min(widest, (textWidth-leftMargin-rightRoom)/(n-1))
 	}
+
 	d := diagram{at: map[string]int{}}
 	head := newLine()
 	for i, p := range r.Processes {
@@ -126,6 +132,7 @@ func (d diagram) buildRow(e Entry) line {
 	for _, x := range d.at {
 		l.writeAt(x, "│")
 	}
+
 	x, clock := d.at[e.From], fmt.Sprint(e.Clock)
 	l.writeAt(x, "●")
 	if e.To == "" {
@@ -151,6 +158,7 @@ func (d diagram) buildRow(e Entry) line {
 		l.writeAt(head, "✗")
 		return l
 	}
+
 	l.writeAt(head, tip)
 	l.writeAt(to, "●")
 	l.writeAt(receivedAt, received)
@@ -184,6 +192,7 @@ func wrapText(text string, columns, most int) (lines []string) {
 			lines = append(lines, word)
 		}
 	}
+
 	for i, l := range lines {
 		lines[i] = cutText(l, columns)
 	}

@@ -1,5 +1,5 @@
-// Package scratch makes databases that live for one run of an experiment, so
-// that no table, trip or lease of a running node is touched.
+// Package scratch makes databases and nodes that live for one run of an
+// experiment, so that no table, trip or lease of a running node is touched.
 package scratch
 
 import (
@@ -34,8 +34,11 @@ type Database struct {
 func Create(ctx context.Context, address string) (*Database, error) {
 	if address == "" {
 		dir, err := os.MkdirTemp("", "ridehail-lab-")
+		if err != nil {
+			return nil, err
+		}
 		return &Database{URL: filepath.Join(dir, "lab.db"), Part: finding.Part{Name: "SQLite", Where: "a file of this run"},
-			drop: func() error { return os.RemoveAll(dir) }}, err
+			drop: func() error { return os.RemoveAll(dir) }}, nil
 	}
 
 	at, err := url.Parse(address)
@@ -49,9 +52,11 @@ func Create(ctx context.Context, address string) (*Database, error) {
 
 	name := "ridehail_lab_" + strings.ToLower(rand.Text())
 	if _, err := server.ExecContext(ctx, "CREATE DATABASE "+name); err != nil {
-		return nil, errors.Join(fmt.Errorf("%w: --database: a run makes a database of its own, which its user must be allowed to: %w",
-			finding.ErrUnreachable, err), server.Close())
+		why := strings.Join(strings.Fields(err.Error()), " ") // pgx writes a line for each address
+		return nil, errors.Join(fmt.Errorf("%w: --database: a run makes a database of its own, which its user must be allowed to: %s",
+			finding.ErrUnreachable, why), server.Close())
 	}
+
 	at.Path = "/" + name
 	return &Database{URL: at.String(), Part: finding.Part{Name: "Postgres", Where: at.Host}, drop: func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), closeWithin)

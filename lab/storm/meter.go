@@ -27,6 +27,7 @@ func (c *stepCounter) addStep() {
 	if c.since.IsZero() {
 		return
 	}
+
 	step := int(time.Since(c.since) / stepLength)
 	for len(c.counted) <= step {
 		c.counted = append(c.counted, 0)
@@ -39,6 +40,7 @@ func (c *stepCounter) addStep() {
 func (c *stepCounter) restartCount(n int) []int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+
 	out := make([]int, n)
 	copy(out, c.counted)
 	c.since, c.counted = time.Now(), nil
@@ -107,6 +109,7 @@ func (m *statementMeter) acceptConns() {
 // transaction.
 func (m *statementMeter) countStatements(to io.Writer, from io.Reader) {
 	var head [5]byte
+
 	// The first message has no kind byte.
 	if _, err := io.ReadFull(from, head[:4]); err != nil {
 		return
@@ -139,11 +142,13 @@ func (m *statementMeter) close() {
 	if m.listener == nil {
 		return
 	}
+
 	_ = m.listener.Close()
 	m.openMu.Lock()
 	for _, c := range m.open {
 		_ = c.Close()
 	}
 	m.openMu.Unlock()
+
 	m.pipes.Wait()
 }

@@ -4,34 +4,11 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"time"
 
 	"github.com/ridehail/ridehail/internal/plot"
 	"github.com/ridehail/ridehail/internal/quantile"
 	"github.com/ridehail/ridehail/lab/finding"
-	"github.com/ridehail/ridehail/simulators/loadgen"
 )
-
-// summarizePhones fills what follows from the phones and the steps.
-func (c *cut) summarizePhones(phones *loadgen.Generator) {
-	times := quantile.Sort(phones.ReturnTimes())
-	if c.Back = len(times); c.Back > 0 {
-		c.Back99 = math.Round(times.At(.99).Seconds()*100) / 100
-	}
-	c.Refused, c.Failed = phones.Refusals()
-	c.WorstTried = slices.Max(c.Tries)
-	c.WorstAsked = countWorstStep(phones.FirstWaits())
-}
-
-// countWorstStep returns how many of the waits end in the worst step.
-func countWorstStep(waits []time.Duration) (most int) {
-	ending := map[time.Duration]int{}
-	for _, w := range waits {
-		ending[w/stepLength]++
-		most = max(most, ending[w/stepLength])
-	}
-	return most
-}
 
 func kindName(jitter bool) string {
 	if jitter {
@@ -41,45 +18,44 @@ func kindName(jitter bool) string {
 }
 
 // ofKind returns a figure of each cut with jitter, or of each without.
-func ofKind[N int | int64 | float64](f figures, jitter bool, get func(cut) N) (out []N) {
+func ofKind[N int | float64](f figures, jitter bool, get func(cut) N) quantile.Sorted[N] {
+	var out []N
 	for _, c := range f.Cuts {
 		if c.Jitter == jitter {
 			out = append(out, get(c))
 		}
 	}
-	slices.Sort(out)
-	return out
+	return quantile.Sort(out)
 }
 
-// median returns the middle one of sorted figures; 0 of none.
-func median[N int | int64 | float64](sorted []N) (m N) {
-	if len(sorted) == 0 {
-		return m
-	}
-	return sorted[len(sorted)/2]
+// median returns the middle figure of the cuts of a kind; 0 of none.
+func median[N int | float64](f figures, jitter bool, get func(cut) N) N {
+	return ofKind(f, jitter, get).At(.5)
 }
 
 // formatRange returns the median with the least and the most.
-func formatRange[N int | int64 | float64](sorted []N) string {
-	if len(sorted) == 0 {
-		return ""
-	}
-	return fmt.Sprintf("%v (%v-%v)", median(sorted), sorted[0], sorted[len(sorted)-1])
+func formatRange[N int | float64](s quantile.Sorted[N]) string {
+	return fmt.Sprintf("%v (%v-%v)", s.At(.5), s.At(0), s.Max())
 }
 
-func sum[N int | int64](all []N) (total N) {
+func sum(all []int) (total int) {
 	for _, n := range all {
 		total += n
 	}
 	return total
 }
 
+// sumOf adds up a figure of all cuts.
+func sumOf(f figures, get func(cut) int) int {
+	return sum(ofKind(f, true, get)) + sum(ofKind(f, false, get))
+}
+
 func back(c cut) int            { return c.Back }
 func back99(c cut) float64      { return c.Back99 }
 func worstAsked(c cut) int      { return c.WorstAsked }
 func worstTried(c cut) int      { return c.WorstTried }
-func refused(c cut) int64       { return c.Refused }
-func failed(c cut) int64        { return c.Failed }
+func refused(c cut) int         { return c.Refused }
+func failed(c cut) int          { return c.Failed }
 func worstStatements(c cut) int { return slices.Max(append([]int{0}, c.Statements...)) }
 
 // optionSeen returns which option came true.
@@ -95,7 +71,7 @@ func (f figures) optionSeen() int {
 
 // shareWithJitter is the worst step with jitter, divided by that without.
 func (f figures) shareWithJitter() float64 {
-	return float64(median(ofKind(f, true, worstAsked))) / float64(max(1, median(ofKind(f, false, worstAsked))))
+	return float64(median(f, true, worstAsked)) / float64(max(1, median(f, false, worstAsked)))
 }
 
 // lawShare is the part of the phones that jitter lets try in one step.
@@ -111,7 +87,7 @@ func stormTable(f figures) finding.Table {
 		row := []string{kindName(jitter), formatRange(ofKind(f, jitter, back99)), formatRange(ofKind(f, jitter, worstAsked)),
 			formatRange(ofKind(f, jitter, worstTried)), fmt.Sprint(sum(ofKind(f, jitter, refused))), fmt.Sprint(sum(ofKind(f, jitter, failed)))}
 		if hasStatements {
-			row = append(row, fmt.Sprint(median(ofKind(f, jitter, worstStatements))))
+			row = append(row, fmt.Sprint(median(f, jitter, worstStatements)))
 		}
 		t.Rows = append(t.Rows, row)
 	}
@@ -142,13 +118,15 @@ func stormChart(f figures) plot.Chart {
 	tries.Limits = []plot.Limit{{At: float64(f.Phones) * f.lawShare(), Name: "law with jitter: phones x 0.1 s / wait"}}
 	for _, jitter := range []bool{true, false} {
 		a, t := plot.Curve{Name: awayName(jitter)}, plot.Curve{Name: tryName(jitter)}
-		steps := slices.Max(append([]int{0}, ofKind(f, jitter, func(c cut) int { return len(c.Away) })...))
+		steps := ofKind(f, jitter, func(c cut) int { return len(c.Away) }).Max()
 		if steps > 0 {
 			a.Points = []plot.Point{{X: 0, Y: float64(f.Phones)}}
 		}
 		for i := range steps {
-			a.Points = append(a.Points, plot.Point{X: float64(i+1) / 10, Y: float64(median(ofKind(f, jitter, func(c cut) int { return countAt(c.Away, i) })))})
-			t.Points = append(t.Points, plot.Point{X: float64(i)/10 + .05, Y: float64(median(ofKind(f, jitter, func(c cut) int { return countAt(c.Tries, i) })))})
+			gone := median(f, jitter, func(c cut) int { return countAt(c.Away, i) })
+			tried := median(f, jitter, func(c cut) int { return countAt(c.Tries, i) })
+			a.Points = append(a.Points, plot.Point{X: float64(i+1) / 10, Y: float64(gone)})
+			t.Points = append(t.Points, plot.Point{X: float64(i)/10 + .05, Y: float64(tried)})
 		}
 		away.Curves, tries.Curves = append(away.Curves, a), append(tries.Curves, t)
 	}
@@ -166,7 +144,7 @@ func countAt(counts []int, step int) int {
 
 // judgeStorm judges what a run counted.
 func judgeStorm(f figures) []finding.Claim {
-	all, came := f.Phones*len(f.Cuts), sum(ofKind(f, true, back))+sum(ofKind(f, false, back))
+	all, came := f.Phones*len(f.Cuts), sumOf(f, back)
 
 	// Four standard deviations of a count, since the worst of some steps is
 	// taken.
@@ -181,8 +159,8 @@ func judgeStorm(f figures) []finding.Claim {
 
 // noticeStorm words the figures.
 func noticeStorm(f figures) []string {
-	with, without := median(ofKind(f, true, worstAsked)), median(ofKind(f, false, worstAsked))
-	slow, slower := median(ofKind(f, true, back99)), median(ofKind(f, false, back99))
+	with, without := median(f, true, worstAsked), median(f, false, worstAsked)
+	slow, slower := median(f, true, back99), median(f, false, back99)
 	compared := "later than"
 	switch {
 	case slow < slower:
@@ -190,8 +168,9 @@ func noticeStorm(f figures) []string {
 	case slow == slower:
 		compared = "as soon as"
 	}
+
 	third := "The node sent none away: it lets in 1,000 at once and 1,000 a second."
-	if n := sum(ofKind(f, true, refused)) + sum(ofKind(f, false, refused)); n > 0 {
+	if n := sumOf(f, refused); n > 0 {
 		third = fmt.Sprintf("The node sent %d tries away, each with a time to come back: that is jitter by the server.", n)
 	}
 	return []string{

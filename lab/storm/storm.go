@@ -5,9 +5,12 @@ package storm
 import (
 	"context"
 	"errors"
+	"math"
+	"slices"
 	"time"
 
 	"github.com/ridehail/ridehail/internal/plot"
+	"github.com/ridehail/ridehail/internal/quantile"
 	"github.com/ridehail/ridehail/internal/sleep"
 	"github.com/ridehail/ridehail/lab/finding"
 	"github.com/ridehail/ridehail/simulators/loadgen"
@@ -26,7 +29,7 @@ func Storm() finding.Experiment {
 			"jitter cuts the worst 0.1 s to a quarter or less"},
 		Takes: 16 * time.Second, TakesRedis: true, TakesDatabase: true,
 		Knobs: []finding.Knob{
-			{Name: "phones", Label: "Phones", Help: "How many lose their connections at the same instant.", Default: 1000, Low: 50, High: 2000, Step: 50},
+			{Name: "phones", Label: "Phones", Help: "How many lose their connections at the same instant. With 5000, turn cuts to 1.", Default: 1000, Low: 50, High: 5000, Step: 50},
 			{Name: "wait", Label: "Wait before the first try", Help: "The whole of it without jitter, a random part with it.",
 				Unit: "ms", Default: 200, Low: 100, High: 1000, Step: 100},
 			{Name: "cuts", Label: "Cuts of each kind", Help: "How often all connections are cut, with jitter and without.", Default: 5, Low: 1, High: 5, Step: 1},
@@ -71,8 +74,8 @@ type cut struct {
 	Back99     float64 `json:"back_p99_s"`
 	WorstAsked int     `json:"tries_chosen_in_worst_step"` // by the waits that phones chose
 	WorstTried int     `json:"tries_made_in_worst_step"`
-	Refused    int64   `json:"refused_with_hint"`
-	Failed     int64   `json:"failed_otherwise"`
+	Refused    int     `json:"refused_with_hint"`
+	Failed     int     `json:"failed_otherwise"`
 	Away       []int   `json:"phones_away"`
 	Tries      []int   `json:"tries"`
 	Statements []int   `json:"statements,omitempty"` // to Postgres, where that is the database
@@ -80,29 +83,27 @@ type cut struct {
 
 func runStorm(ctx context.Context, run *finding.Run) (found finding.Result, err error) {
 	f := newFigures(run.Values)
+	if err := checkOpenFiles(f.Phones, openFileLimit()); err != nil {
+		return found, err
+	}
 	bed, err := openBed(ctx, run)
 	if err != nil {
 		return found, err
 	}
 	defer func() { err = errors.Join(err, bed.close()) }()
 
-	var tries stepCounter
+	s := scene{tries: new(stepCounter), statements: bed.meter}
 	drivers := 2 * f.Phones / 5
-	phones := loadgen.New(loadgen.Config{Server: bed.node.PublicURL(), City: bed.node.City(), Drivers: drivers, Riders: f.Phones - drivers,
-		Rides: f.Phones / phonesPerTrip, Ride: stormRide, Fixes: stormFixes, FirstWait: run.Milliseconds("wait"), OnTry: tries.addStep, Seed: run.Seed})
-	defer phones.Close()
-	if err := phones.ConnectAll(ctx); err != nil {
+	s.phones = loadgen.New(loadgen.Config{Server: bed.node.PublicURL(), City: bed.node.City(), Drivers: drivers, Riders: f.Phones - drivers,
+		Rides: f.Phones / phonesPerTrip, Ride: stormRide, Fixes: stormFixes, FirstWait: run.Milliseconds("wait"), OnTry: s.tries.addStep, Seed: run.Seed})
+	defer s.phones.Close()
+	if err := s.phones.ConnectAll(ctx); err != nil {
 		return found, err
 	}
 
 	// The two kinds take turns, so that a busy moment of the machine meets both.
 	for i := range 2 * run.Int("cuts") {
-		phones.SetJitter(i%2 == 0)
-		if !sleep.For(ctx, calm*stepLength) {
-			return found, ctx.Err()
-		}
-		s := scene{f: f, phones: phones, tries: &tries, statements: bed.meter}
-		c, err := s.cutConnections(ctx, i%2 == 0)
+		c, err := s.cutConnections(ctx, f.Phones, i%2 == 0)
 		if err != nil {
 			return found, err
 		}
@@ -115,18 +116,22 @@ func runStorm(ctx context.Context, run *finding.Run) (found finding.Result, err 
 		Parts: bed.listParts(f), Figures: f}, nil
 }
 
-// scene is one cut under way.
+// scene is the phones, and what is counted of them.
 type scene struct {
-	f          figures
 	phones     *loadgen.Generator
 	tries      *stepCounter
 	statements *statementMeter
 }
 
-// cutConnections cuts all connections and returns when all phones are back, or
-// after stormWithin.
-func (s scene) cutConnections(ctx context.Context, jitter bool) (c cut, err error) {
+// cutConnections cuts all connections after a calm moment, and returns when all
+// phones are back, or after stormWithin.
+func (s scene) cutConnections(ctx context.Context, phones int, jitter bool) (c cut, err error) {
+	if !sleep.For(ctx, calm*stepLength) {
+		return c, ctx.Err()
+	}
+
 	c.Jitter = jitter
+	s.phones.SetJitter(jitter)
 	s.tries.restartCount(0)
 	s.statements.restartCount(0)
 	began := s.phones.CutConnections()
@@ -134,7 +139,8 @@ func (s scene) cutConnections(ctx context.Context, jitter bool) (c cut, err erro
 		if !sleep.Until(ctx, began.Add(time.Duration(step)*stepLength)) {
 			return c, ctx.Err()
 		}
-		away := s.f.Phones - len(s.phones.ReturnTimes())
+
+		away := phones - len(s.phones.ReturnTimes())
 		c.Away = append(c.Away, away)
 		if away == 0 || time.Duration(step)*stepLength > stormWithin {
 			break
@@ -149,4 +155,21 @@ func (s scene) cutConnections(ctx context.Context, jitter bool) (c cut, err erro
 	return c, nil
 }
 
-var errStopped = errors.New("the node has stopped")
+// summarizePhones fills what follows from the phones and the steps.
+func (c *cut) summarizePhones(phones *loadgen.Generator) {
+	times := quantile.Sort(phones.ReturnTimes())
+	c.Back, c.Back99 = len(times), math.Round(times.At(.99).Seconds()*100)/100
+	c.Refused, c.Failed = phones.Refusals()
+	c.WorstTried = slices.Max(c.Tries)
+	c.WorstAsked = countWorstStep(phones.FirstWaits())
+}
+
+// countWorstStep returns how many of the waits end in the worst step.
+func countWorstStep(waits []time.Duration) (most int) {
+	ending := map[time.Duration]int{}
+	for _, w := range waits {
+		ending[w/stepLength]++
+		most = max(most, ending[w/stepLength])
+	}
+	return most
+}

@@ -5,14 +5,15 @@ import (
 	"errors"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 
-	"github.com/ridehail/ridehail/internal/plot"
 	"github.com/ridehail/ridehail/lab/finding"
+	"github.com/ridehail/ridehail/lab/finding/findingtest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -26,16 +27,6 @@ var smallStorm = sync.OnceValues(func() (finding.Finding, error) {
 	}
 	return e.Perform(context.Background(), &finding.Run{Values: values, Seed: 1}, finding.NoGuess)
 })
-
-// failing returns the places of the claims that do not hold.
-func failing(claims []finding.Claim) (out []int) {
-	for i, c := range claims {
-		if !c.Holds {
-			out = append(out, i)
-		}
-	}
-	return out
-}
 
 func TestAllPhonesComeBack(t *testing.T) {
 	found, err := smallStorm()
@@ -67,9 +58,7 @@ func TestAStormWithoutRepairIsSeen(t *testing.T) {
 		bad := f
 		bad.Cuts = slices.Clone(f.Cuts)
 		c.spoil(bad.Cuts)
-		if got := failing(judgeStorm(bad)); !slices.Equal(got, []int{c.want}) {
-			t.Errorf("%s: claims %v fail", name, got)
-		}
+		t.Run(name, func(t *testing.T) { findingtest.CheckFailing(t, judgeStorm(bad), c.want) })
 	}
 }
 
@@ -82,64 +71,44 @@ func TestTheWorstStepHasMostWaits(t *testing.T) {
 
 func TestAnInterruptLeavesNothingRunning(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
-	e := Storm()
-	values, err := e.Check(map[string]string{"phones": "50"})
-	if err != nil {
-		t.Fatal(err)
-	}
-
-	ctx, stop := context.WithCancel(t.Context())
-	defer stop()
-	var stopped time.Time
-	_, err = e.Run(ctx, &finding.Run{Values: values, Seed: 1, OnPoint: func(string, plot.Point) {
-		if stopped.IsZero() {
-			stopped = time.Now()
-			stop()
-		}
-	}})
-	if !errors.Is(err, context.Canceled) || stopped.IsZero() || time.Since(stopped) > 2*time.Second {
-		t.Errorf("ended %v after the interrupt with %v", time.Since(stopped), err)
-	}
+	findingtest.CheckStops(t, Storm(), findingtest.NewRun(t, Storm(), map[string]string{"phones": "50"}))
 	if left, err := os.ReadDir(os.TempDir()); err != nil || len(left) > 0 {
 		t.Errorf("it leaves %v, %v", left, err)
 	}
 }
 
 func TestAServerThatIsNotThereIsNamed(t *testing.T) {
-	values, err := Storm().Check(map[string]string{"phones": "50"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, run := range []*finding.Run{
-		{Values: values, Redis: "redis://127.0.0.1:1/0"},
-		{Values: values, Database: "postgres://nobody@127.0.0.1:1/none?connect_timeout=2"},
-	} {
+	redis, database := findingtest.NewRun(t, Storm(), nil), findingtest.NewRun(t, Storm(), nil)
+	redis.Redis = "redis://127.0.0.1:1/0"
+	database.Database = "postgres://nobody@127.0.0.1:1/none?connect_timeout=2"
+	for _, run := range []*finding.Run{redis, database} {
 		if _, err := Storm().Run(t.Context(), run); !errors.Is(err, finding.ErrUnreachable) {
 			t.Errorf("%+v: %v", run, err)
 		}
 	}
 }
 
-// The line to Postgres is counted, and what ran there is gone afterwards.
-func TestStatementsAreCountedOnTheLineToPostgres(t *testing.T) {
-	postgres := os.Getenv("RIDEHAIL_TEST_POSTGRES")
-	if postgres == "" {
-		if os.Getenv("RIDEHAIL_TEST_REQUIRE") == "1" {
-			t.Fatal("no Postgres; use ci/with-services")
-		}
-		t.Skip("needs a Postgres; use ci/with-services")
+func TestTooFewOpenFilesAreToldBeforeTheRun(t *testing.T) {
+	if err := checkOpenFiles(1000, 2000+otherFiles); err != nil {
+		t.Error(err)
 	}
+	if err := checkOpenFiles(1000, 1999+otherFiles); !errors.Is(err, finding.ErrUsage) || !strings.Contains(err.Error(), "need 2200 open files") {
+		t.Error(err)
+	}
+}
 
-	e := Storm()
-	values, err := e.Check(map[string]string{"phones": "50", "cuts": "1"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	found, err := e.Perform(t.Context(), &finding.Run{Values: values, Seed: 1, Database: postgres, Redis: os.Getenv("RIDEHAIL_TEST_REDIS")}, finding.NoGuess)
-	if err != nil || !found.HasHeld() || len(found.Problems()) > 0 {
-		t.Fatalf("%v: claims %+v, problems %q", err, found.Claims, found.Problems())
-	}
+// The line to Postgres is counted, what ran there is gone afterwards, and no
+// password is shown.
+func TestStatementsAreCountedOnTheLineToPostgres(t *testing.T) {
+	run := findingtest.NewRun(t, Storm(), map[string]string{"phones": "50", "cuts": "1"})
+	run.Database, run.Redis = findingtest.RequireServer(t, findingtest.Postgres), findingtest.RequireServer(t, findingtest.Redis)
+
+	found := findingtest.CheckShown(t, Storm(), run)
+	findingtest.CheckFailing(t, found.Claims)
 	if c := found.Figures.(figures).Cuts[0]; worstStatements(c) == 0 || len(c.Statements) != len(c.Tries) {
 		t.Errorf("statements %v beside tries %v", c.Statements, c.Tries)
+	}
+	if slices.ContainsFunc(found.Parts, func(p finding.Part) bool { return strings.Contains(p.Where, "redis://") }) {
+		t.Errorf("parts %+v", found.Parts)
 	}
 }

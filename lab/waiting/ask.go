@@ -5,6 +5,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/routing/routingpb"
 )
@@ -30,11 +32,11 @@ type caller struct {
 
 // callService makes one call.
 func (c *caller) callService(ctx context.Context, id callID) answer {
-	m := &made{request: id.request, try: id.try}
+	call := &sentCall{callID: id}
 	point := func(p location.Point) []*routingpb.Point { return []*routingpb.Point{{Lng: p.Lng, Lat: p.Lat}} }
-	_, err := c.callers[id.service].Matrix(context.WithValue(ctx, madeKey{}, m),
+	_, err := c.clients[id.service].Matrix(context.WithValue(ctx, sentCallKey{}, call),
 		&routingpb.MatrixRequest{From: point(c.from), To: point(c.to)})
-	return answer{slow: m.fate == fateSlow, failed: err != nil}
+	return answer{slow: call.fate == fateSlow, failed: err != nil}
 }
 
 // askOnce makes one call and waits for its answer.
@@ -53,10 +55,10 @@ func (c *caller) askHedged(ctx context.Context, request, service int) answer {
 	answers := make(chan answer, 2)
 	var calls sync.WaitGroup
 	defer func() { cancel(); calls.Wait() }()
-
 	start := func(try int) {
 		calls.Go(func() { answers <- c.callService(ctx, callID{request, service, try}) })
 	}
+
 	start(0)
 	late := time.NewTimer(c.plan.hedgeAfter())
 	defer late.Stop()
@@ -80,8 +82,8 @@ func (c *caller) askHedged(ctx context.Context, request, service int) answer {
 	return a
 }
 
-// inTurn asks one service after the other.
-func (c *caller) inTurn(ctx context.Context, request int) gathered {
+// askInTurn asks one service after the other.
+func (c *caller) askInTurn(ctx context.Context, request int) gathered {
 	g := c.gatherNothing()
 	for i := range c.plan.services {
 		g.addAnswer(i, c.askOnce(ctx, request, i))
@@ -119,27 +121,19 @@ func (g *gathered) addAnswer(service int, a answer) {
 	}
 }
 
-// askAll makes all requests, several at a time, and returns how each ended.
-func (c *caller) askAll(ctx context.Context, atOnce int, ask func(ctx context.Context, request int) gathered) []gathered {
-	out, next := make([]gathered, c.plan.requests), make(chan int)
-	var asking sync.WaitGroup
-	for range atOnce {
-		asking.Go(func() {
-			for i := range next {
-				began := time.Now()
-				out[i] = ask(ctx, i)
-				out[i].took = time.Since(began)
-			}
+// askAll makes all requests, several at a time, and returns how each ended. Its
+// error is ctx's.
+func (c *caller) askAll(ctx context.Context, atOnce int, ask func(ctx context.Context, request int) gathered) ([]gathered, error) {
+	out := make([]gathered, c.plan.requests)
+	var asking errgroup.Group
+	asking.SetLimit(atOnce)
+	for i := range out {
+		asking.Go(func() error {
+			began := time.Now()
+			out[i] = ask(ctx, i)
+			out[i].took = time.Since(began)
+			return ctx.Err()
 		})
 	}
-
-	for i := range out {
-		select {
-		case next <- i:
-		case <-ctx.Done():
-		}
-	}
-	close(next)
-	asking.Wait()
-	return out
+	return out, asking.Wait()
 }

@@ -117,6 +117,7 @@ func (p fanoutPlan) emptyChart() plot.Chart {
 		slow.Points = append(slow.Points, plot.Point{X: float64(n), Y: 100 * atLeastOne(p.slow, n)})
 		whole.Points = append(whole.Points, plot.Point{X: float64(n), Y: 100 - 100*atLeastOne(p.fail, n)})
 	}
+
 	return plot.Chart{X: plot.Axis{Name: "services that a request asks", End: float64(p.services)}, Y: plot.Axis{Name: "% of the requests", End: 100},
 		Panels: []plot.Panel{{Curves: []plot.Curve{slow, whole, {Name: curveSlow}, {Name: curveWhole}, {Name: curveHedged}}}}}
 }

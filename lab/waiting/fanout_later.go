@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/ridehail/ridehail/events"
+	"github.com/ridehail/ridehail/internal/quantile"
 )
 
 const fanoutStream = "lab-maps"
@@ -30,20 +31,23 @@ type laterFigures struct {
 // their callers have gone on. What is missing is asked for again when the job
 // comes back.
 type laterRequests struct {
-	caller     *caller
-	deadline   time.Duration // of a delivery
+	caller   *caller
+	want     int           // how many
+	deadline time.Duration // of a delivery
+
 	deliveries atomic.Int64
+	left       chan struct{} // closed when all jobs are left, or that failed
 	all        chan struct{} // closed when all are whole
 
 	mu      sync.Mutex
 	missing map[int][]int // services, by request; a whole request has none
 	tries   map[int]int   // deliveries so far
 	whole   int
-	want    int
 }
 
 func newLaterRequests(c *caller, requests int, deadline time.Duration) *laterRequests {
-	l := &laterRequests{caller: c, deadline: deadline, all: make(chan struct{}), missing: map[int][]int{}, tries: map[int]int{}, want: requests}
+	l := &laterRequests{caller: c, want: requests, deadline: deadline, left: make(chan struct{}), all: make(chan struct{}),
+		missing: map[int][]int{}, tries: map[int]int{}}
 	for i := range requests {
 		for s := range c.plan.services {
 			l.missing[i] = append(l.missing[i], s)
@@ -53,13 +57,14 @@ func newLaterRequests(c *caller, requests int, deadline time.Duration) *laterReq
 }
 
 // run opens a queue, leaves a job for each request, and works until all are
-// whole and onLeft, if set, has returned. It calls onLeft when the jobs are
-// left.
-func (l *laterRequests) run(ctx context.Context, onLeft func()) (laterFigures, error) {
+// whole.
+func (l *laterRequests) run(ctx context.Context) (laterFigures, error) {
 	redis, err := events.OpenEmbedded(events.WithLog(slog.New(slog.DiscardHandler)))
 	if err != nil {
+		close(l.left)
 		return laterFigures{}, err
 	}
+
 	ctx, cancel := context.WithCancel(ctx)
 	var working sync.WaitGroup
 	working.Go(func() {
@@ -68,19 +73,8 @@ func (l *laterRequests) run(ctx context.Context, onLeft func()) (laterFigures, e
 			Heartbeat: 25 * time.Millisecond, MaxDeliveries: 100}).Run(ctx)
 	})
 
-	var f laterFigures
-	took := make([]time.Duration, 0, l.want)
-	for i := range l.want {
-		began := time.Now()
-		if err = enqueueJob(ctx, redis, fanoutStream, strconv.Itoa(i)); err != nil {
-			break
-		}
-		f.Accepted++
-		took = append(took, time.Since(began))
-	}
-	if err == nil && onLeft != nil {
-		onLeft()
-	}
+	took, err := l.leaveJobs(ctx, redis)
+	close(l.left)
 	if err == nil {
 		select {
 		case <-l.all:
@@ -91,8 +85,20 @@ func (l *laterRequests) run(ctx context.Context, onLeft func()) (laterFigures, e
 	err = errors.Join(err, ctx.Err())
 	cancel()
 	working.Wait()
-	f.Whole, f.Deliveries, f.took = l.countWhole(), l.deliveries.Load(), medianOf(took)
+	f := laterFigures{Accepted: len(took), Whole: l.countWhole(), Deliveries: l.deliveries.Load(), took: quantile.Sort(took).At(.5)}
 	return f, errors.Join(err, redis.Close())
+}
+
+// leaveJobs leaves a job for each request, and returns how long each took.
+func (l *laterRequests) leaveJobs(ctx context.Context, redis *events.Redis) (took []time.Duration, err error) {
+	for i := range l.want {
+		began := time.Now()
+		if err := enqueueJob(ctx, redis, fanoutStream, strconv.Itoa(i)); err != nil {
+			return took, err
+		}
+		took = append(took, time.Since(began))
+	}
+	return took, nil
 }
 
 // handleJob asks the services that are missing for one request.
@@ -101,6 +107,7 @@ func (l *laterRequests) handleJob(ctx context.Context, jobID string, _ []byte) e
 	if err != nil {
 		return err
 	}
+
 	l.deliveries.Add(1)
 	l.mu.Lock()
 	missing, try := l.missing[request], l.tries[request]
@@ -109,6 +116,7 @@ func (l *laterRequests) handleJob(ctx context.Context, jobID string, _ []byte) e
 
 	ctx, cancel := context.WithTimeout(ctx, l.deadline)
 	defer cancel()
+
 	failed := make([]bool, len(missing))
 	var asking sync.WaitGroup
 	for i, service := range missing {
@@ -117,6 +125,9 @@ func (l *laterRequests) handleJob(ctx context.Context, jobID string, _ []byte) e
 	asking.Wait()
 	return l.keepMissing(request, missing, failed)
 }
+
+// errUnanswered says that a call ended without an answer.
+var errUnanswered = errors.New("a service did not answer")
 
 // keepMissing notes what a delivery brought. It returns an error while services
 // are missing, so that the job comes back.

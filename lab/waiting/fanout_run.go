@@ -6,19 +6,20 @@ import (
 	"time"
 
 	"github.com/ridehail/ridehail/internal/plot"
+	"github.com/ridehail/ridehail/internal/quantile"
 	"github.com/ridehail/ridehail/lab/finding"
 )
 
 // wayFigures are what was counted of one way to ask.
 type wayFigures struct {
-	Requests int   `json:"requests"`
-	Slow     int   `json:"met_a_slow_one"`
-	Whole    int   `json:"whole"`
-	Calls    int64 `json:"calls"`
-	took     time.Duration
+	Requests int           `json:"requests"`
+	Slow     int           `json:"met_a_slow_one"`
+	Whole    int           `json:"whole"`
+	Calls    int64         `json:"calls"`
+	took     time.Duration // median
 	// By the steps of the plan: the same counts had only so many services been
 	// asked.
-	SlowOf, WholeOf []int `json:"-"`
+	slowOf, wholeOf []int
 }
 
 // fanoutFigures are those of a run.
@@ -49,39 +50,52 @@ func runFanout(ctx context.Context, run *finding.Run) (finding.Result, error) {
 	out := plan.buildResult(f)
 	out.Parts = []finding.Part{{Name: fmt.Sprintf("%d routing services", plan.services), Where: services.listAddresses(),
 		Count: fmt.Sprintf("%d calls", services.countCalls())},
-		{Name: "embedded Redis", Count: fmt.Sprintf("%d jobs, %d deliveries", f.Later.Accepted+f.Silent.Later.Accepted, f.Later.Deliveries+f.Silent.Later.Deliveries)}}
+		{Name: "embedded Redis", Count: fmt.Sprintf("%d jobs, %d deliveries", f.Later.Accepted+f.Silent.Later.Accepted,
+			f.Later.Deliveries+f.Silent.Later.Deliveries)}}
 	return out, nil
 }
 
 // measureWays asks in all ways, one after the other.
 func (c *caller) measureWays(ctx context.Context, run *finding.Run) (f fanoutFigures, err error) {
-	f.InTurn = c.countEnds(c.askAll(ctx, 32, func(ctx context.Context, i int) gathered { return c.inTurn(ctx, i) }))
-	f.Together = c.countEnds(c.askAll(ctx, 4, func(ctx context.Context, i int) gathered { return c.askTogether(ctx, i, c.askOnce) }))
-	c.plan.tellPoints(run, curveSlow, f.Together.SlowOf, f.Together.Requests)
-	c.plan.tellPoints(run, curveWhole, f.Together.WholeOf, f.Together.Requests)
-	f.Hedged = c.countEnds(c.askAll(ctx, 2, func(ctx context.Context, i int) gathered { return c.askTogether(ctx, i, c.askHedged) }))
-	c.plan.tellPoints(run, curveHedged, f.Hedged.SlowOf, f.Hedged.Requests)
-	if ctx.Err() != nil {
-		return f, ctx.Err()
-	}
-
-	before := c.mapServices.countCalls()
-	if f.Later, err = newLaterRequests(c, min(laterRequestsMade, c.plan.requests), c.plan.wait+2*time.Second).run(ctx, nil); err != nil {
+	if f.InTurn, err = c.measureWay(ctx, 32, c.askInTurn); err != nil {
 		return f, err
 	}
-	f.laterCalls = c.mapServices.countCalls() - before
+
+	f.Together, err = c.measureWay(ctx, 4, func(ctx context.Context, i int) gathered { return c.askTogether(ctx, i, c.askOnce) })
+	if err != nil {
+		return f, err
+	}
+	c.plan.tellPoints(run, curveSlow, f.Together.slowOf, f.Together.Requests)
+	c.plan.tellPoints(run, curveWhole, f.Together.wholeOf, f.Together.Requests)
+
+	f.Hedged, err = c.measureWay(ctx, 2, func(ctx context.Context, i int) gathered { return c.askTogether(ctx, i, c.askHedged) })
+	if err != nil {
+		return f, err
+	}
+	c.plan.tellPoints(run, curveHedged, f.Hedged.slowOf, f.Hedged.Requests)
+
+	before := c.countCalls()
+	if f.Later, err = newLaterRequests(c, min(laterRequestsMade, c.plan.requests), c.plan.wait+2*time.Second).run(ctx); err != nil {
+		return f, err
+	}
+	f.laterCalls = c.countCalls() - before
 	f.Silent, err = c.askSilent(ctx)
 	return f, err
 }
 
+// measureWay makes all requests in one way.
+func (c *caller) measureWay(ctx context.Context, atOnce int, ask func(ctx context.Context, request int) gathered) (wayFigures, error) {
+	before := c.countCalls()
+	all, err := c.askAll(ctx, atOnce, ask)
+	f := c.plan.countEnds(all)
+	f.Calls = c.countCalls() - before
+	return f, err
+}
+
 // countEnds counts how requests ended.
-func (c *caller) countEnds(all []gathered) wayFigures {
-	f := wayFigures{Requests: len(all), Calls: c.mapServices.countCalls()}
-	took := make([]time.Duration, len(all))
-	for i, g := range all {
-		took[i] = g.took
-	}
-	for _, n := range c.plan.axisSteps() {
+func (p fanoutPlan) countEnds(all []gathered) wayFigures {
+	f := wayFigures{Requests: len(all)}
+	for _, n := range p.axisSteps() {
 		slow, whole := 0, 0
 		for _, g := range all {
 			if g.firstSlow < n {
@@ -91,13 +105,15 @@ func (c *caller) countEnds(all []gathered) wayFigures {
 				whole++
 			}
 		}
-		f.SlowOf, f.WholeOf = append(f.SlowOf, slow), append(f.WholeOf, whole)
+		f.slowOf, f.wholeOf = append(f.slowOf, slow), append(f.wholeOf, whole)
 		f.Slow, f.Whole = slow, whole
 	}
-	f.took = medianOf(took)
-	for _, s := range c.services {
-		s.calls.Store(0)
+
+	took := make([]time.Duration, len(all))
+	for i, g := range all {
+		took[i] = g.took
 	}
+	f.took = quantile.Sort(took).At(.5)
 	return f
 }
 

@@ -1,10 +1,7 @@
 package waiting
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"net/http"
 	"strings"
@@ -38,9 +35,10 @@ type callID struct{ request, service, try int }
 const noFault = 1 << 15
 
 func (p fanoutPlan) drawFate(seed uint64, id callID) fate {
-	if id.try >= noFault {
+	if id.try == noFault {
 		return fateGood
 	}
+
 	x := rand.New(rand.NewPCG(seed, uint64(id.request)<<32|uint64(id.service)<<16|uint64(id.try))).Float64()
 	switch {
 	case x < p.slow:
@@ -58,27 +56,18 @@ type mapService struct {
 	number int
 	next   http.Handler
 
-	// silent, while it is not nil, keeps every call until it is closed or its
-	// caller gives up.
-	silent atomic.Pointer[chan struct{}]
+	silent atomic.Bool // it keeps every call until its caller gives up
 	calls  atomic.Int64
 }
 
 func (s *mapService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.calls.Add(1)
-	// Only when the body has been read the server notices a caller that leaves.
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<20))
-	if err != nil {
+	if readBody(w, r) != nil {
 		return
 	}
-	r.Body = io.NopCloser(bytes.NewReader(body))
-
-	if silent := s.silent.Load(); silent != nil {
-		select {
-		case <-*silent:
-		case <-r.Context().Done():
-		}
-		panic(http.ErrAbortHandler) // cut the connection
+	if s.silent.Load() {
+		<-r.Context().Done()
+		return
 	}
 
 	id := callID{service: s.number}
@@ -86,6 +75,7 @@ func (s *mapService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.next.ServeHTTP(w, r) // the app's own client names no calls
 		return
 	}
+
 	drawn := s.plan.drawFate(s.seed, id)
 	w.Header().Set(headerFate, string(drawn))
 	switch {
@@ -97,39 +87,39 @@ func (s *mapService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// made is what becomes of one call, in its context.
-type made struct {
-	request, try int
-	fate         fate // that the service told; empty without an answer
+// sentCall is a call, in its context.
+type sentCall struct {
+	callID
+	fate fate // that the service told; empty without an answer
 }
 
-type madeKey struct{}
+type sentCallKey struct{}
 
 // callNamer names the calls in the requests, and reads from the answers what
 // was done to them.
 type callNamer struct{ next http.RoundTripper }
 
 func (n callNamer) RoundTrip(r *http.Request) (*http.Response, error) {
-	m := r.Context().Value(madeKey{}).(*made)
+	call := r.Context().Value(sentCallKey{}).(*sentCall)
 	r = r.Clone(r.Context())
-	r.Header.Set(headerCall, fmt.Sprintf("%d.%d", m.request, m.try))
+	r.Header.Set(headerCall, fmt.Sprintf("%d.%d", call.request, call.try))
 	r.Header.Del("Accept-Encoding") // to compress 20 bytes costs more than the call
+
 	resp, err := n.next.RoundTrip(r)
 	if err == nil {
-		m.fate = fate(resp.Header.Get(headerFate))
+		call.fate = fate(resp.Header.Get(headerFate))
 	}
 	return resp, err
 }
 
-// mapServices are the services of a run, with the callers of the experiment.
+// mapServices are the services of a run, with the clients of the experiment.
 type mapServices struct {
 	plan     fanoutPlan
-	router   *routing.Router
 	city     *routing.City
 	services []*mapService
 	servers  []*server
-	client   *http.Client
-	callers  []routingpbconnect.RoutingClient
+	http     *http.Client
+	clients  []routingpbconnect.RoutingClient
 }
 
 // threeStreets is a map on which an answer costs next to nothing.
@@ -146,23 +136,23 @@ func openServices(plan fanoutPlan, seed uint64) (*mapServices, error) {
 		return nil, err
 	}
 
-	m := &mapServices{plan: plan, city: city, router: routing.NewRouter(city), client: newClient(2)}
-	named := &http.Client{Transport: callNamer{m.client.Transport}}
+	m := &mapServices{plan: plan, city: city, http: newClient(2)}
+	router, named := routing.NewRouter(city), &http.Client{Transport: callNamer{m.http.Transport}}
 	for i := range plan.services {
-		s := &mapService{plan: plan, seed: seed, number: i, next: routing.NewHandler(m.router)}
+		s := &mapService{plan: plan, seed: seed, number: i, next: routing.NewHandler(router)}
 		at, err := serveHandler(s)
 		if err != nil {
 			m.Close()
 			return nil, err
 		}
 		m.services, m.servers = append(m.services, s), append(m.servers, at)
-		m.callers = append(m.callers, routingpbconnect.NewRoutingClient(named, at.URL))
+		m.clients = append(m.clients, routingpbconnect.NewRoutingClient(named, at.URL))
 	}
 	return m, nil
 }
 
 func (m *mapServices) Close() {
-	m.client.CloseIdleConnections()
+	m.http.CloseIdleConnections()
 	for _, s := range m.servers {
 		s.Close()
 	}
@@ -184,6 +174,3 @@ func (m *mapServices) listAddresses() string {
 	}
 	return first + " to " + last[strings.LastIndexByte(last, ':'):]
 }
-
-// errUnanswered says that a call ended without an answer.
-var errUnanswered = errors.New("a service did not answer")

@@ -9,30 +9,27 @@ import (
 
 // judgeFanout returns the claims.
 func (p fanoutPlan) judgeFanout(f fanoutFigures) []finding.Claim {
-	const tail = "Dean, Barroso 2013"
-	slow := p.claimShare("met a slow one", fmt.Sprintf("1-(1-%g)^%d", p.slow, p.services), atLeastOne(p.slow, p.services), f.Together.Slow, f.Together.Requests)
+	n := p.services
+	slow := claimShare("met a slow one", fmt.Sprintf("1-(1-%g)^%d", p.slow, n), atLeastOne(p.slow, n), f.Together.Slow, f.Together.Requests)
 	if f.InTurn.Slow != f.Together.Slow {
 		slow.Got, slow.Holds = fmt.Sprintf("%d in turn, %d together", f.InTurn.Slow, f.Together.Slow), false
 	}
-	whole := p.claimShare("whole answer", fmt.Sprintf("(1-%g)^%d", p.fail, p.services), 1-atLeastOne(p.fail, p.services), f.Together.Whole, f.Together.Requests)
-	hedged := p.claimShare("hedged: met one", fmt.Sprintf("1-(1-%.2g)^%d", p.hedgedSlow(), p.services), atLeastOne(p.hedgedSlow(), p.services), f.Hedged.Slow, f.Hedged.Requests)
-	claims := []finding.Claim{slow, whole, hedged}
-	for i := range claims {
-		claims[i].Source = tail
-	}
+	whole := claimShare("whole answer", fmt.Sprintf("(1-%g)^%d", p.fail, n), 1-atLeastOne(p.fail, n), f.Together.Whole, f.Together.Requests)
+	hedged := claimShare("hedged: met one", fmt.Sprintf("1-(1-%.2g)^%d", p.hedgedSlow(), n), atLeastOne(p.hedgedSlow(), n), f.Hedged.Slow, f.Hedged.Requests)
 
 	s := f.Silent
 	most := uint64(5 + math.Floor(s.Seconds))
-	return append(claims, finding.Claim{Text: "one silent", Law: "breaker: 5, then 1/s", Source: "Nygard 2007", Exact: true,
+	silent := finding.Claim{Text: "one silent", Law: "breaker: 5, then 1/s", Source: "Nygard 2007", Exact: true,
 		Want: fmt.Sprintf("all, <= %d waits", most), Got: fmt.Sprintf("%d of %d, %d waits", s.Fallback, silentRequests, s.Waited),
-		Holds: s.Fallback == silentRequests && s.Waited <= most && s.Unbounded == 0})
+		Holds: s.Fallback == silentRequests && s.Waited <= most && s.Unbounded == 0}
+	return []finding.Claim{slow, whole, hedged, silent}
 }
 
 // claimShare is the claim that a count of requests is one that its law gives,
 // but for 1 seed in 1000.
-func (p fanoutPlan) claimShare(name, formula string, share float64, got, of int) finding.Claim {
+func claimShare(name, formula string, share float64, got, of int) finding.Claim {
 	low, high := binomialRange(of, share)
-	return finding.Claim{Text: name, Law: fmt.Sprintf("%s = %s", formula, formatPercent(share)), Exact: true,
+	return finding.Claim{Text: name, Law: fmt.Sprintf("%s = %s", formula, formatPercent(share)), Source: "Dean, Barroso 2013", Exact: true,
 		Want: fmt.Sprintf("%d to %d", low, high), Got: fmt.Sprintf("%d of %d", got, of), Holds: low <= got && got <= high}
 }
 
@@ -62,14 +59,16 @@ func seenFanout(share float64) int {
 func (p fanoutPlan) buildResult(f fanoutFigures) finding.Result {
 	out := finding.Result{Chart: p.emptyChart(), Figures: f, Claims: p.judgeFanout(f), Notice: p.wordNotices(f),
 		Seen: seenFanout(float64(f.Together.Slow) / float64(f.Together.Requests))}
+
 	curves := out.Chart.Panels[0].Curves
-	curves[2].Points = p.curvePoints(f.Together.SlowOf, f.Together.Requests)
-	curves[3].Points = p.curvePoints(f.Together.WholeOf, f.Together.Requests)
-	curves[4].Points = p.curvePoints(f.Hedged.SlowOf, f.Hedged.Requests)
+	curves[2].Points = p.curvePoints(f.Together.slowOf, f.Together.Requests)
+	curves[3].Points = p.curvePoints(f.Together.wholeOf, f.Together.Requests)
+	curves[4].Points = p.curvePoints(f.Hedged.slowOf, f.Hedged.Requests)
 
 	out.Detail.Columns = []string{"services", "met a slow one", "whole answer", "hedged: met a slow one"}
 	for i, n := range p.axisSteps() {
-		out.Detail.Rows = append(out.Detail.Rows, []string{fmt.Sprint(n), fmt.Sprint(f.Together.SlowOf[i]), fmt.Sprint(f.Together.WholeOf[i]), fmt.Sprint(f.Hedged.SlowOf[i])})
+		out.Detail.Rows = append(out.Detail.Rows,
+			[]string{fmt.Sprint(n), fmt.Sprint(f.Together.slowOf[i]), fmt.Sprint(f.Together.wholeOf[i]), fmt.Sprint(f.Hedged.slowOf[i])})
 	}
 
 	out.Table.Columns = []string{"way to ask", "met a slow one", "whole answer", "median wait", "calls"}
@@ -79,12 +78,12 @@ func (p fanoutPlan) buildResult(f fanoutFigures) finding.Result {
 	}{{"in turn", f.InTurn}, {"together", f.Together}, {"together, hedged", f.Hedged}} {
 		out.Table.Rows = append(out.Table.Rows, []string{w.name, percentOf(w.Slow, w.Requests), percentOf(w.Whole, w.Requests), formatMillis(w.took), fmt.Sprint(w.Calls)})
 	}
+
 	s := f.Silent
-	waits := fmt.Sprintf("%d waited", s.Waited)
 	out.Table.Rows = append(out.Table.Rows,
 		[]string{"asynchronous", "0 %", percentOf(f.Later.Whole, f.Later.Accepted) + " later", formatMillis(f.Later.took), fmt.Sprint(f.laterCalls)},
 		[]string{"one silent: no deadline", "all", percentOf(s.Unbounded, silentRequests), "never", ""},
-		[]string{"one silent: breaker", waits, percentOf(s.Fallback, silentRequests), formatMillis(s.fallbackTook), ""},
+		[]string{"one silent: breaker", fmt.Sprintf("%d waited", s.Waited), percentOf(s.Fallback, silentRequests), formatMillis(s.fallbackTook), ""},
 		[]string{"one silent: asynchronous", "0 %", percentOf(s.Later.Whole, silentRequests) + " later", formatMillis(s.Later.took), ""})
 	return out
 }

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/ridehail/ridehail/internal/quantile"
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/routing"
 )
@@ -32,9 +33,10 @@ type silentFigures struct {
 // askSilent makes the first service silent and asks in three ways at the same
 // time. It ends the silence when the app's client has made its requests.
 func (c *caller) askSilent(ctx context.Context) (silentFigures, error) {
-	silent, began := make(chan struct{}), time.Now()
-	c.services[0].silent.Store(&silent)
+	c.services[0].silent.Store(true)
+	began := time.Now()
 	var f silentFigures
+	var err error
 
 	unbounded, stop := context.WithCancel(ctx)
 	var answered atomic.Int64
@@ -46,26 +48,16 @@ func (c *caller) askSilent(ctx context.Context) (silentFigures, error) {
 	})
 
 	later := newLaterRequests(c, silentRequests, 300*time.Millisecond)
-	var err error
-	var laterFound laterFigures
-	left := make(chan struct{})
-	asking.Go(func() {
-		laterFound, err = later.run(ctx, func() { close(left) })
-	})
+	asking.Go(func() { f.Later, err = later.run(ctx) })
 
 	c.askWithFallback(ctx, &f)
-	select {
-	case <-left:
-	case <-ctx.Done():
-	}
+	<-later.left
 	f.Unbounded, f.LaterWithin, f.Seconds = int(answered.Load()), later.countWhole(), time.Since(began).Seconds()
 	stop()
 	waiting.Wait()
 
-	c.services[0].silent.Store(nil)
-	close(silent)
+	c.services[0].silent.Store(false)
 	asking.Wait()
-	f.Later = laterFound
 	return f, err
 }
 
@@ -86,6 +78,7 @@ func (c *caller) askWithoutDeadline(ctx context.Context, request int, waiting *s
 			answered.Add(1)
 		}
 	})
+
 	for range c.plan.services - 1 {
 		<-others
 	}
@@ -113,6 +106,7 @@ func (c *caller) askWithFallback(ctx context.Context, f *silentFigures) {
 			})
 		}
 		asking.Wait()
+
 		if !failed.Load() {
 			f.Fallback++
 		}
@@ -120,5 +114,5 @@ func (c *caller) askWithFallback(ctx context.Context, f *silentFigures) {
 	}
 
 	stats := clients[0].Stats()
-	f.Waited, f.LeftAlone, f.fallbackTook = stats.Failures, stats.Skipped, medianOf(took)
+	f.Waited, f.LeftAlone, f.fallbackTook = stats.Failures, stats.Skipped, quantile.Sort(took).At(.5)
 }

@@ -3,29 +3,19 @@ package waiting
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math"
-	"slices"
 	"testing"
 	"time"
 
 	"github.com/ridehail/ridehail/internal/plot"
 	"github.com/ridehail/ridehail/internal/slowtest"
 	"github.com/ridehail/ridehail/lab/finding"
+	"github.com/ridehail/ridehail/lab/finding/findingtest"
 )
 
-// newRun returns a run of an experiment with knobs.
-func newRun(t *testing.T, e finding.Experiment, knobs map[string]string) *finding.Run {
-	t.Helper()
-	v, err := e.Check(knobs)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &finding.Run{Values: v, Seed: 1}
-}
-
 func fanoutPlanOf(t *testing.T, knobs map[string]string) fanoutPlan {
-	return newFanoutPlan(newRun(t, Fanout(), knobs).Values)
+	t.Helper()
+	return newFanoutPlan(findingtest.NewRun(t, Fanout(), knobs).Values)
 }
 
 // drawn counts what a seed has drawn for all requests, without calling anything.
@@ -53,7 +43,7 @@ func (p fanoutPlan) drawn(seed uint64) (f fanoutFigures) {
 func TestNearlyEverySeedIsWithinTheLaw(t *testing.T) {
 	plan, outside := fanoutPlanOf(t, nil), 0
 	for seed := range uint64(100) {
-		outside += len(failed(plan.judgeFanout(plan.drawn(seed))))
+		outside += len(finding.Finding{Claims: plan.judgeFanout(plan.drawn(seed))}.Failed())
 	}
 	if outside > 2 { // of 300, and 0.3 are expected
 		t.Errorf("%d claims of 100 seeds do not hold", outside)
@@ -99,30 +89,26 @@ func TestEachClaimAboutFanoutCanFail(t *testing.T) {
 		"no deadline":                      {func(f *fanoutFigures) { f.Silent.Fallback = f.Silent.Unbounded }, 3},
 		"no breaker":                       {func(f *fanoutFigures) { f.Silent.Waited = silentRequests }, 3},
 	} {
-		f := good
-		c.change(&f)
-		if bad := failed(plan.judgeFanout(f)); !slices.Equal(bad, []int{c.want}) {
-			t.Errorf("%s: claims %v fail, want %d", name, bad, c.want)
-		}
+		t.Run(name, func(t *testing.T) {
+			f := good
+			c.change(&f)
+			findingtest.CheckFailing(t, plan.judgeFanout(f), c.want)
+		})
 	}
 }
 
 func TestFanoutRunsAndCountsWhatTheSeedDrew(t *testing.T) {
 	slowtest.Require(t)
-	run := newRun(t, Fanout(), map[string]string{"services": "5", "slow": "5", "fail": "5", "requests": "50"})
+	run := findingtest.NewRun(t, Fanout(), map[string]string{"services": "5", "slow": "5", "fail": "5", "requests": "50"})
 	points := map[string]int{}
 	run.OnPoint = func(curve string, _ plot.Point) { points[curve]++ }
-	found, err := Fanout().Perform(t.Context(), run, finding.NoGuess)
-	if err != nil {
-		t.Fatal(err)
-	}
+	found := findingtest.CheckShown(t, Fanout(), run)
+	findingtest.CheckFailing(t, found.Claims)
 
 	f, want := found.Figures.(fanoutFigures), newFanoutPlan(run.Values).drawn(1)
-	if f.InTurn.Slow != want.Together.Slow || f.Together.Slow != want.Together.Slow || f.Together.Whole != want.Together.Whole || f.Hedged.Slow != want.Hedged.Slow {
+	if f.InTurn.Slow != want.Together.Slow || f.Together.Slow != want.Together.Slow ||
+		f.Together.Whole != want.Together.Whole || f.Hedged.Slow != want.Hedged.Slow {
 		t.Errorf("counted %+v, drawn %+v", f, want)
-	}
-	if bad := failed(found.Claims); bad != nil || found.Problems() != nil {
-		t.Errorf("claims %v do not hold: %+v; problems %q", bad, found.Claims, found.Problems())
 	}
 	if f.Later.Whole != laterRequestsMade || f.Silent.Later.Whole != silentRequests || f.Silent.LaterWithin != 0 {
 		t.Errorf("of the jobs %+v, while one was silent %+v", f.Later, f.Silent)
@@ -132,22 +118,29 @@ func TestFanoutRunsAndCountsWhatTheSeedDrew(t *testing.T) {
 	}
 }
 
-// Package goleak in TestMain sees what a run would leave behind.
-func TestAnExperimentEndsWithItsContextAndLeavesNothing(t *testing.T) {
-	for _, e := range []finding.Experiment{Fanout(), Provider(), Retries()} {
-		for _, after := range []time.Duration{0, 100 * time.Millisecond, 700 * time.Millisecond} {
-			t.Run(fmt.Sprint(e.Name, " after ", after), func(t *testing.T) {
-				t.Parallel()
-				ctx, cancel := context.WithTimeout(t.Context(), after)
-				defer cancel()
-				began := time.Now()
-				if _, err := e.Run(ctx, newRun(t, e, nil)); !errors.Is(err, context.DeadlineExceeded) {
-					t.Errorf("it returned %v", err)
-				}
-				if late := time.Since(began) - after; late > 5*time.Second {
-					t.Errorf("it went on for %v", late)
-				}
-			})
-		}
+func TestJobsThatCannotBeLeftKeepNobodyWaiting(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	later := newLaterRequests(&caller{mapServices: &mapServices{plan: fanoutPlanOf(t, nil)}}, 3, time.Second)
+	f, err := later.run(ctx)
+	if !errors.Is(err, context.Canceled) || f.Accepted != 0 {
+		t.Errorf("%d jobs were left, %v", f.Accepted, err)
+	}
+	select {
+	case <-later.left:
+	default:
+		t.Error("its caller would wait for the jobs for ever")
+	}
+}
+
+func TestAStoppedExperimentEndsSoon(t *testing.T) {
+	for _, c := range []struct {
+		e      finding.Experiment
+		turned map[string]string
+	}{{Fanout(), map[string]string{"services": "5"}}, {Provider(), nil}, {Retries(), nil}} {
+		t.Run(c.e.Name, func(t *testing.T) {
+			t.Parallel()
+			findingtest.CheckStops(t, c.e, findingtest.NewRun(t, c.e, c.turned))
+		})
 	}
 }

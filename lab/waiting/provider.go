@@ -66,7 +66,6 @@ func newOutagePlan(v finding.Values) outagePlan {
 
 func (p outagePlan) outageTo() time.Duration  { return outageFrom + p.outage }
 func (p outagePlan) runLength() time.Duration { return p.outageTo() + afterOutage }
-func (p outagePlan) countRides() int          { return int(p.rate * p.runLength().Seconds()) }
 
 // chartEnd is when a run is over if all jobs are done.
 func (p outagePlan) chartEnd() time.Duration { return p.runLength() + 1250*time.Millisecond }
@@ -85,16 +84,17 @@ func (p outagePlan) backlogAt(at time.Duration) float64 {
 	if !p.dead {
 		during = workers / p.workTime(slowProviderTakes).Seconds()
 	}
+
 	coming := func(from, to time.Duration) float64 { return p.rate * max(0, min(at, to)-from).Seconds() }
 	b := max(0, coming(outageFrom, p.outageTo())-during*max(0, min(at, p.outageTo())-outageFrom).Seconds())
 	b += coming(p.outageTo(), p.runLength()) - workers/p.workTime(providerTakes).Seconds()*max(0, at-p.outageTo()).Seconds()
 	return max(0, b)
 }
 
-// backlogTop is the backlog at the end of the outage, and shrinks how long it
-// takes from there until nothing is left.
+// backlogTop is the backlog at the end of the outage.
 func (p outagePlan) backlogTop() float64 { return p.backlogAt(p.outageTo()) }
 
+// shrinkTime is how long it takes after the outage until no backlog is left.
 func (p outagePlan) shrinkTime() time.Duration {
 	at := p.outageTo()
 	for p.backlogAt(at) > 0 {
@@ -121,6 +121,7 @@ func (p outagePlan) emptyChart() plot.Chart {
 	for at := time.Duration(0); at <= p.chartEnd(); at += tick {
 		law.Points = append(law.Points, plot.Point{X: at.Seconds(), Y: p.backlogAt(at)})
 	}
+
 	panel := plot.Panel{Curves: []plot.Curve{law, {Name: curveQueue}, {Name: curveAckFirst}, {Name: curveDirect}}}
 	if p.outage > 0 {
 		name := "slow"
@@ -129,6 +130,6 @@ func (p outagePlan) emptyChart() plot.Chart {
 		}
 		panel.Bands = []plot.Band{{From: outageFrom.Seconds(), To: p.outageTo().Seconds(), Name: "provider is " + name}}
 	}
-	return plot.Chart{X: plot.Axis{Name: "seconds", End: math.Ceil(p.chartEnd().Seconds())}, Y: plot.Axis{Name: "rides", End: math.Ceil(1.5*p.rate*p.outage.Seconds()/10+1) * 10},
-		Panels: []plot.Panel{panel}}
+	return plot.Chart{X: plot.Axis{Name: "seconds", End: math.Ceil(p.chartEnd().Seconds())},
+		Y: plot.Axis{Name: "rides", End: math.Ceil(1.5*p.rate*p.outage.Seconds()/10+1) * 10}, Panels: []plot.Panel{panel}}
 }

@@ -1,26 +1,22 @@
 package waiting
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"path/filepath"
-	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/ridehail/ridehail/internal/sleep"
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/store/sqlite"
 	"github.com/ridehail/ridehail/trips"
 )
-
-// fare is what each ride costs.
-var fare = trips.Money{Minor: 250_000, Currency: "NGN"}
 
 func rideID(i int) trips.TripID  { return trips.TripID(fmt.Sprintf("ride-%03d", i)) }
 func driverOf(i int) trips.Actor { return trips.Driver(trips.DriverID(fmt.Sprintf("driver-%03d", i))) }
@@ -38,21 +34,12 @@ func prepareRides(ctx context.Context, path string, rides int) error {
 		return err
 	}
 
-	errs, next := make([]error, rides), make(chan int)
-	var writing sync.WaitGroup
-	for range 8 {
-		writing.Go(func() {
-			for i := range next {
-				errs[i] = beginRide(ctx, db, i)
-			}
-		})
-	}
+	var writing errgroup.Group
+	writing.SetLimit(8)
 	for i := range rides {
-		next <- i
+		writing.Go(func() error { return beginRide(ctx, db, i) })
 	}
-	close(next)
-	writing.Wait()
-	return errors.Join(append(errs, db.Close())...)
+	return errors.Join(writing.Wait(), db.Close())
 }
 
 // beginRide writes one ride, up to the rider being in the car.
@@ -103,24 +90,21 @@ func booksPath(folder string, way int) string {
 	return filepath.Join(folder, fmt.Sprintf("way-%d.db", way))
 }
 
-// moodyProvider stands before the emulated provider: it takes its time, and in
-// an outage it is slow or dead. A dead one keeps each request until its client
-// gives up.
-type moodyProvider struct {
+// failingProvider stands before the emulated provider: it takes its time, and
+// in an outage it is slow or dead. A dead one keeps each request until its
+// client gives up.
+type failingProvider struct {
 	plan  outagePlan
 	next  http.Handler
 	begin time.Time
 	calls atomic.Int64
 }
 
-func (p *moodyProvider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (p *failingProvider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.calls.Add(1)
-	// Only when the body has been read the server notices a client that leaves.
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 16<<10))
-	if err != nil {
+	if readBody(w, r) != nil {
 		return
 	}
-	r.Body = io.NopCloser(bytes.NewReader(body))
 
 	takes, since := providerTakes, time.Since(p.begin)
 	if outage := since >= outageFrom && since < p.plan.outageTo(); outage && p.plan.dead {

@@ -72,10 +72,9 @@ type wayRun struct {
 	charger payments.Provider
 
 	refused, ended atomic.Int64
+	unpaid         int // at the last look, by the goroutine of endRides
 	figs           outageFigures
 }
-
-const outageSecret = "sk_lab"
 
 // runProvider runs all ways side by side.
 func runProvider(ctx context.Context, run *finding.Run) (finding.Result, error) {
@@ -85,7 +84,9 @@ func runProvider(ctx context.Context, run *finding.Run) (finding.Result, error) 
 		return finding.Result{}, fmt.Errorf("a folder for the databases: %w", err)
 	}
 	defer os.RemoveAll(folder)
-	if err := prepareRides(ctx, booksPath(folder, 0), plan.countRides()); err != nil {
+
+	times := scheduleEvenly(rand.New(rand.NewPCG(run.Seed, 12)), plan.rate, plan.runLength())
+	if err := prepareRides(ctx, booksPath(folder, 0), len(times)); err != nil {
 		return finding.Result{}, err
 	}
 	for way := 1; way < len(wayNames); way++ {
@@ -97,10 +98,11 @@ func runProvider(ctx context.Context, run *finding.Run) (finding.Result, error) 
 	curves := map[int]string{direct: curveDirect, byQueue: curveQueue, ackFirst: curveAckFirst}
 	figures, errs := make([]outageFigures, len(wayNames)), make([]error, len(wayNames))
 	begin := time.Now().Add(300 * time.Millisecond)
+
 	var running sync.WaitGroup
 	for i := range wayNames {
 		running.Go(func() {
-			w := &wayRun{plan: plan, number: i, begin: begin, times: plan.scheduleRides(run.Seed), onPoint: func(x, y float64) {
+			w := &wayRun{plan: plan, number: i, begin: begin, times: times, onPoint: func(x, y float64) {
 				if name := curves[i]; name != "" {
 					run.Point(name, x, y)
 				}
@@ -115,16 +117,6 @@ func runProvider(ctx context.Context, run *finding.Run) (finding.Result, error) 
 	return plan.buildResult(figures), nil
 }
 
-// scheduleRides returns when each ride ends.
-func (p outagePlan) scheduleRides(seed uint64) []time.Duration {
-	rng, gap := rand.New(rand.NewPCG(seed, 12)), float64(time.Second)/p.rate
-	times := make([]time.Duration, p.countRides())
-	for i := range times {
-		times[i] = time.Duration(gap * (float64(i) + .5 + .8*(rng.Float64()-.5)))
-	}
-	return times
-}
-
 // run opens what the way needs, ends all rides at their times, and returns when
 // all is closed.
 func (w *wayRun) run(ctx context.Context, path string, seed uint64) (outageFigures, error) {
@@ -136,19 +128,21 @@ func (w *wayRun) run(ctx context.Context, path string, seed uint64) (outageFigur
 	if err != nil {
 		return w.figs, errors.Join(err, closeDB())
 	}
+
 	var counts provider.Counts
-	emulator := provider.NewEmulator(provider.Config{Secret: outageSecret, Counts: &counts,
+	emulator := provider.NewEmulator(provider.Config{Secret: secret, Counts: &counts,
 		Faults: provider.Faults{Seed: seed, LoseReply: w.plan.lost}}, ledger)
-	door := &moodyProvider{plan: w.plan, next: emulator, begin: w.begin}
-	at, err := serveHandler(door)
+	failing := &failingProvider{plan: w.plan, next: emulator, begin: w.begin}
+	at, err := serveHandler(failing)
 	if err != nil {
 		return w.figs, errors.Join(err, closeDB())
 	}
 	client := newClient(64)
 
 	w.db, w.service = db, &trips.Service{Store: db, Now: time.Now}
-	w.charger = &payments.HTTPProvider{URL: at.URL, Secret: outageSecret, Timeout: providerTimeout, Client: client}
-	w.figs = outageFigures{Name: wayNames[w.number], Rides: w.plan.countRides(), Letters: map[string]int{}, addr: at.Addr}
+	w.charger = &payments.HTTPProvider{URL: at.URL, Secret: secret, Timeout: providerTimeout, Client: client}
+	w.figs = outageFigures{Name: wayNames[w.number], Rides: len(w.times), Letters: map[string]int{}, addr: at.Addr}
+
 	if w.number == direct {
 		w.endRides(ctx, w.endDirectly, func() bool { return true })
 	} else {
@@ -159,7 +153,7 @@ func (w *wayRun) run(ctx context.Context, path string, seed uint64) (outageFigur
 	at.Close()
 	emulator.Close()
 	err = errors.Join(err, w.balanceBooks(ctx, ledger))
-	w.figs.Lost, w.figs.calls = counts.AnswersLost.Load(), door.calls.Load()
+	w.figs.Lost, w.figs.calls = counts.AnswersLost.Load(), failing.calls.Load()
 	return w.figs, errors.Join(err, closeDB(), ctx.Err())
 }
 
@@ -210,7 +204,8 @@ func (w *wayRun) watchBacklog(ctx context.Context) {
 		return // ctx ended, or the next look tells
 	}
 
-	x, y := (before+time.Since(w.begin)).Seconds()/2, float64(len(unpaid))
+	w.unpaid = len(unpaid)
+	x, y := (before+time.Since(w.begin)).Seconds()/2, float64(w.unpaid)
 	w.figs.backlog = append(w.figs.backlog, plot.Point{X: x, Y: y})
 	refused := float64(w.refused.Load())
 	w.figs.refusals = append(w.figs.refusals, plot.Point{X: x, Y: refused})
@@ -222,8 +217,7 @@ func (w *wayRun) watchBacklog(ctx context.Context) {
 
 // endDirectly ends a ride with the provider's answer.
 func (w *wayRun) endDirectly(ctx context.Context, i int) error {
-	order := payments.ChargeOrder{Reference: payments.ChargeReference(rideID(i)), Amount: fare,
-		Email: "rider@riders.example", Authorization: "AUTH_lab"}
+	order := orderCharge(payments.ChargeReference(rideID(i)))
 	return broken.ChargeThenComplete(ctx,
 		func(ctx context.Context) (payments.Payment, error) { return w.charger.Charge(ctx, order) },
 		func(ctx context.Context, p payments.Payment) error {
@@ -245,12 +239,15 @@ func (w *wayRun) runQueue(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+
 	working, stop := context.WithCancel(ctx)
 	var parts, afterAck sync.WaitGroup
+
 	relay := events.NewRelay(redis, w.db, events.RelayConfig{Node: "lab", Streams: map[trips.Kind]string{trips.KindCompleted: settlementStream}})
 	w.service.OnCommitted = func(trips.Event) { relay.Wake() }
 	worker := &events.Worker{Redis: redis, Stream: settlementStream, Consumer: "lab", Concurrency: workers,
 		Heartbeat: 25 * time.Millisecond, MaxDeliveries: 16, Handle: w.newHandler(working, &afterAck)}
+
 	parts.Go(func() { _ = relay.Run(working) }) // the errors are the context's
 	parts.Go(func() { _ = worker.Run(working) })
 
@@ -260,14 +257,14 @@ func (w *wayRun) runQueue(ctx context.Context) error {
 	if err == nil {
 		w.endRides(ctx, func(ctx context.Context, i int) error { return completeRide(ctx, w.service, i) }, func() bool {
 			left, err := redis.CountOutstanding(ctx, settlementStream)
-			last := w.figs.backlog[len(w.figs.backlog)-1].Y
-			return w.number == ackFirst || err == nil && left == 0 && last == 0
+			return w.number == ackFirst || err == nil && left == 0 && w.unpaid == 0
 		})
 	}
 
 	stop()
 	parts.Wait()
 	afterAck.Wait()
+
 	letters, letterErr := redis.DeadLetters(context.WithoutCancel(ctx), settlementStream, 1000)
 	for _, l := range letters {
 		w.figs.Letters[l.ID]++
@@ -285,6 +282,7 @@ func (w *wayRun) newHandler(ctx context.Context, afterAck *sync.WaitGroup) func(
 	if w.number == perTry {
 		charger = &broken.ReferencePerTry{Provider: charger}
 	}
+
 	// One try for each delivery: it is the queue that tries again.
 	settler := &payments.Settler{Trips: w.db, Charges: w.db, Refunds: w.db, Provider: charger, Now: time.Now, MaxTries: 1}
 	handle := settler.HandleJob
@@ -311,6 +309,7 @@ func (w *wayRun) balanceBooks(ctx context.Context, ledger *provider.Ledger) erro
 			w.figs.Taken++
 		}
 	}
+
 	for i := range w.times {
 		c, err := w.db.Charge(ctx, rideID(i))
 		if errors.Is(err, trips.ErrNotFound) {
@@ -319,6 +318,7 @@ func (w *wayRun) balanceBooks(ctx context.Context, ledger *provider.Ledger) erro
 		if err != nil {
 			return err
 		}
+
 		t, err := w.db.Trip(ctx, rideID(i))
 		if err != nil {
 			return err

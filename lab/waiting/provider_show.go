@@ -3,8 +3,8 @@ package waiting
 import (
 	"fmt"
 	"math"
-	"slices"
 
+	"github.com/ridehail/ridehail/internal/quantile"
 	"github.com/ridehail/ridehail/lab/finding"
 )
 
@@ -17,6 +17,7 @@ func (f *outageFigures) measureBacklog(p outagePlan) {
 			before := f.backlog[i-1]
 			f.Area += (at.X - before.X) * (at.Y + before.Y) / 2
 		}
+
 		switch after := at.X - p.outageTo().Seconds(); {
 		case at.Y > p.underWay():
 			f.Empty = -1
@@ -49,6 +50,7 @@ func judgeProvider(queue, without outageFigures) []finding.Claim {
 	if without.Lost == 0 { // then nothing was tried again
 		twice, hasTwice = "as many", true
 	}
+
 	return []finding.Claim{
 		{Text: "queue: rides refused", Law: "commit, tell later", Source: "Helland 2007", Exact: true,
 			Want: "0", Got: fmt.Sprintf("%d of %d", queue.Refused, queue.Rides), Holds: queue.Refused == 0},
@@ -59,7 +61,7 @@ func judgeProvider(queue, without outageFigures) []finding.Claim {
 			Want: fmt.Sprint(poisonJobs), Got: fmt.Sprintf("%d of %d", one, letters), Holds: one == poisonJobs && letters == poisonJobs},
 		{Text: "backlog x time", Law: "L = rate x wait", Source: "Little 1961",
 			Want: fmt.Sprintf("waits: %.3g ride s +-20 %%", queue.Waits), Got: fmt.Sprintf("%.3g", queue.Area),
-			Holds: math.Abs(queue.Area-queue.Waits) <= .2*queue.Waits+.05*float64(queue.Rides)*.1},
+			Holds: math.Abs(queue.Area-queue.Waits) <= .2*queue.Waits+.1*tick.Seconds()*float64(queue.Rides)},
 	}
 }
 
@@ -79,28 +81,30 @@ func seenProvider(q outageFigures) int {
 // buildResult returns the finding of a run's figures.
 func (p outagePlan) buildResult(figures []outageFigures) finding.Result {
 	out := finding.Result{Chart: p.emptyChart(), Figures: figures, Claims: judgeProvider(figures[byQueue], figures[perTry]),
-		Seen: seenProvider(figures[byQueue]), Notice: p.wordNotices(figures), Table: finding.Table{Columns: []string{"way", "refused", "median wait", "longest",
-			"taken", "charges", "tries", "letters", "backlog"}}}
+		Seen: seenProvider(figures[byQueue]), Notice: p.wordNotices(figures), Detail: buildDetail(figures),
+		Table: finding.Table{Columns: []string{"way", "refused", "median wait", "longest", "taken", "charges", "tries", "letters", "backlog"}}}
 	for i, f := range figures {
 		_, letters := f.poisonLetters()
-		row := []string{f.Name, fmt.Sprintf("%d of %d", f.Refused, f.Rides), formatMillis(medianOf(f.took)), formatMillis(slices.Max(f.took)),
+		took := quantile.Sort(f.took)
+		row := []string{f.Name, fmt.Sprintf("%d of %d", f.Refused, f.Rides), formatMillis(took.At(.5)), formatMillis(took.Max()),
 			fmt.Sprint(f.Taken), fmt.Sprint(f.Booked), "", "", ""}
 		if i != direct {
 			row[6], row[7], row[8] = fmt.Sprintf("%.1f each", float64(f.Delivered)/float64(max(1, f.Jobs))), fmt.Sprint(letters), fmt.Sprint(f.Top)
 		}
+
 		out.Table.Rows = append(out.Table.Rows, row)
-		out.Parts = append(out.Parts, finding.Part{Name: "provider for " + f.Name, Where: f.addr, Count: fmt.Sprintf("%d requests, %d jobs", f.calls, f.Jobs)})
+		out.Parts = append(out.Parts, finding.Part{Name: "provider for " + f.Name, Where: f.addr,
+			Count: fmt.Sprintf("%d requests, %d jobs", f.calls, f.Jobs)})
 	}
 
 	curves := out.Chart.Panels[0].Curves
 	curves[1].Points, curves[2].Points = figures[byQueue].backlog, figures[ackFirst].backlog
 	curves[3].Points = figures[direct].refusals
-	out.Detail = p.buildDetail(figures)
 	return out
 }
 
 // buildDetail is a table of the backlogs by time.
-func (p outagePlan) buildDetail(figures []outageFigures) finding.Table {
+func buildDetail(figures []outageFigures) finding.Table {
 	out := finding.Table{Columns: []string{"seconds", curveQueue, curveAckFirst}}
 	for i, at := range figures[byQueue].backlog {
 		if i >= len(figures[ackFirst].backlog) {

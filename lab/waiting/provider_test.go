@@ -1,42 +1,42 @@
 package waiting
 
 import (
-	"slices"
 	"testing"
 	"time"
 
 	"github.com/ridehail/ridehail/internal/plot"
 	"github.com/ridehail/ridehail/internal/slowtest"
-	"github.com/ridehail/ridehail/lab/finding"
+	"github.com/ridehail/ridehail/lab/finding/findingtest"
 )
 
 func TestTheProviderIsAskedLaterAndTheRidesGoOn(t *testing.T) {
 	slowtest.Require(t)
 	for _, kind := range []string{"dead", "slow"} {
-		run := newRun(t, Provider(), map[string]string{"provider": kind, "outage": "0.75", "rate": "10"})
-		found, err := Provider().Perform(t.Context(), run, finding.NoGuess)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if bad := failed(found.Claims); bad != nil || found.Seen != "C" || found.Problems() != nil {
-			t.Errorf("%s: claims %v do not hold, option %s: %+v; problems %q", kind, bad, found.Seen, found.Claims, found.Problems())
-		}
-
-		f := found.Figures.([]outageFigures)
-		if f[direct].Refused == 0 || f[direct].Taken <= f[direct].Booked {
-			t.Errorf("%s: asked directly, nothing was refused, or nothing taken for nothing: %+v", kind, f[direct])
-		}
-		if f[ackFirst].Booked == f[ackFirst].Rides || len(f[ackFirst].Letters) != 0 {
-			t.Errorf("%s: acknowledged first, nothing was lost: %+v", kind, f[ackFirst])
-		}
-
-		// The broken ways in the place of the app's: what each breaks is seen.
-		// With a reference per try, no other claim is broken.
-		for _, c := range []struct{ way, claim int }{{direct, 0}, {perTry, 1}, {ackFirst, 1}, {ackFirst, 2}, {ackFirst, 3}} {
-			if bad := failed(judgeProvider(f[c.way], f[perTry])); !slices.Contains(bad, c.claim) || c.way == perTry && len(bad) != 1 {
-				t.Errorf("%s: %s in the place of the queue makes claims %v false, want %d", kind, wayNames[c.way], bad, c.claim)
+		t.Run(kind, func(t *testing.T) {
+			run := findingtest.NewRun(t, Provider(), map[string]string{"provider": kind, "outage": "0.75", "rate": "10"})
+			found := findingtest.CheckShown(t, Provider(), run)
+			findingtest.CheckFailing(t, found.Claims)
+			if found.Seen != "C" {
+				t.Errorf("seen is option %s, want C", found.Seen)
 			}
-		}
+
+			f := found.Figures.([]outageFigures)
+			if f[direct].Refused == 0 || f[direct].Taken <= f[direct].Booked {
+				t.Errorf("asked directly, nothing was refused, or nothing taken for nothing: %+v", f[direct])
+			}
+			if f[ackFirst].Booked == f[ackFirst].Rides || len(f[ackFirst].Letters) != 0 {
+				t.Errorf("acknowledged first, nothing was lost: %+v", f[ackFirst])
+			}
+
+			// The broken ways in the place of the app's: what each breaks is seen.
+			// With a reference per try, no other claim is broken.
+			findingtest.CheckFailing(t, judgeProvider(f[perTry], f[perTry]), 1)
+			for _, c := range []struct{ way, claim int }{{direct, 0}, {ackFirst, 1}, {ackFirst, 2}, {ackFirst, 3}} {
+				if claim := judgeProvider(f[c.way], f[perTry])[c.claim]; claim.Holds {
+					t.Errorf("with %s in the place of the queue it holds: %+v", wayNames[c.way], claim)
+				}
+			}
+		})
 	}
 }
 
@@ -51,9 +51,7 @@ func settledFigures() (queue, without outageFigures) {
 
 func TestEachClaimAboutTheProviderCanFail(t *testing.T) {
 	queue, without := settledFigures()
-	if bad := failed(judgeProvider(queue, without)); bad != nil {
-		t.Fatalf("claims %v do not hold of good figures", bad)
-	}
+	findingtest.CheckFailing(t, judgeProvider(queue, without))
 
 	for name, c := range map[string]struct {
 		change func(q *outageFigures)
@@ -71,21 +69,19 @@ func TestEachClaimAboutTheProviderCanFail(t *testing.T) {
 		}, 2},
 		"jobs go in and never come out": {func(q *outageFigures) { q.Area = 12 }, 3},
 	} {
-		q := queue
-		c.change(&q)
-		if bad := failed(judgeProvider(q, without)); !slices.Equal(bad, []int{c.want}) {
-			t.Errorf("%s: claims %v fail, want %d", name, bad, c.want)
-		}
+		t.Run(name, func(t *testing.T) {
+			q := queue
+			c.change(&q)
+			findingtest.CheckFailing(t, judgeProvider(q, without), c.want)
+		})
 	}
 
-	without.Taken = 10
-	if bad := failed(judgeProvider(queue, without)); !slices.Equal(bad, []int{1}) {
-		t.Errorf("answers were lost, and no fare was taken twice: claims %v fail, want 1", bad)
-	}
+	without.Taken = 10 // answers were lost, and no fare was taken twice
+	findingtest.CheckFailing(t, judgeProvider(queue, without), 1)
 }
 
 func TestTheBacklogOfTheLawIsATriangle(t *testing.T) {
-	plan := newOutagePlan(newRun(t, Provider(), map[string]string{"lost": "0"}).Values)
+	plan := newOutagePlan(findingtest.NewRun(t, Provider(), map[string]string{"lost": "0"}).Values)
 	for at, want := range map[time.Duration]float64{0: 0, outageFrom: 0, outageFrom + time.Second: 12, plan.outageTo(): 18,
 		plan.outageTo() + 500*time.Millisecond: 4, plan.chartEnd(): 0} {
 		if got := plan.backlogAt(at); got < want-1e-6 || got > want+1e-6 {
@@ -100,7 +96,7 @@ func TestTheBacklogOfTheLawIsATriangle(t *testing.T) {
 }
 
 func TestTheBacklogIsMeasuredByItsArea(t *testing.T) {
-	plan := newOutagePlan(newRun(t, Provider(), nil).Values)
+	plan := newOutagePlan(findingtest.NewRun(t, Provider(), nil).Values)
 	f := outageFigures{backlog: []plot.Point{{X: 0, Y: 0}, {X: 1, Y: 20}, {X: 3, Y: 0}}}
 	f.measureBacklog(plan)
 	if f.Area != 30 || f.Top != 20 || f.Empty != .75 {

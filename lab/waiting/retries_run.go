@@ -15,7 +15,6 @@ import (
 	"github.com/ridehail/ridehail/lab/finding"
 	"github.com/ridehail/ridehail/payments"
 	"github.com/ridehail/ridehail/simulators/provider"
-	"github.com/ridehail/ridehail/trips"
 )
 
 // policyFigures are what was counted of one policy.
@@ -31,7 +30,11 @@ type policyFigures struct {
 	TriesPerAskAtEnd float64 `json:"tries_per_request_at_end"`
 	AnsweredAtEnd    float64 `json:"answered_a_second_at_end"`
 
-	addr string
+	goodAtEnd float64 // answers a second in the last part
+	// backAfter is the seconds from the hang's end until it answers again;
+	// infinite: never.
+	backAfter float64
+	addr      string
 }
 
 // policyRun is one policy with a service and riders of its own.
@@ -46,13 +49,11 @@ type policyRun struct {
 	tries, triesAtEnd atomic.Int64
 	answeredAtEnd     int64 // of the goroutine that sends
 
-	mu   sync.Mutex // guards the bins
-	open []int      // requests of each bin that have not ended
-	next int        // the first bin that was not told of
+	// Of the goroutine that notes how requests end.
+	open []int // requests of each bin that have not ended
+	next int   // the first bin that was not told of
 	figs policyFigures
 }
-
-const retrySecret = "sk_lab"
 
 // maxRuns is how often the policies are run at most: a run decides nothing in
 // which this machine stood still itself.
@@ -120,6 +121,7 @@ func watchLateness() (stop func() time.Duration) {
 func newPolicyRun(plan retryPlan, number int) *policyRun {
 	p := &policyRun{plan: plan, number: number, onBin: func(int, int, int) {}, open: make([]int, plan.countBins())}
 	p.figs = policyFigures{Name: policyNames[number], Asked: make([]int, plan.countBins()), Good: make([]int, plan.countBins())}
+
 	if number == withBudget || number == withBudgetNoOld {
 		p.budget = &payments.Budget{Share: plan.budget}
 	}
@@ -140,10 +142,11 @@ func (p *policyRun) run(ctx context.Context, begin time.Time, seed uint64) (poli
 	}
 
 	client := newClient(64)
-	p.sendRequests(ctx, begin, seed, &payments.HTTPProvider{URL: at.URL, Secret: retrySecret, Timeout: p.plan.timeout, Client: client})
+	p.sendRequests(ctx, begin, seed, &payments.HTTPProvider{URL: at.URL, Secret: secret, Timeout: p.plan.timeout, Client: client})
 	stop()
 	client.CloseIdleConnections()
 	at.Close()
+
 	f := p.collectFigures()
 	f.addr = at.Addr
 	return f, ctx.Err()
@@ -158,7 +161,7 @@ func (p *policyRun) startService(ctx context.Context, begin time.Time) (stop fun
 	}
 
 	perCall := time.Duration(float64(time.Second) / capacity)
-	emulator := provider.NewEmulator(provider.Config{Secret: retrySecret}, ledger)
+	emulator := provider.NewEmulator(provider.Config{Secret: secret}, ledger)
 	p.service = newSlowService(emulator, perCall)
 	p.service.hangFrom, p.service.hangTo = begin.Add(hangFrom), begin.Add(hangFrom+p.plan.hang)
 	if p.number == withBudgetNoOld {
@@ -174,9 +177,13 @@ func (p *policyRun) startService(ctx context.Context, begin time.Time) (stop fun
 // collectFigures returns what was counted, when all requests have ended.
 func (p *policyRun) collectFigures() policyFigures {
 	f := p.figs
-	f.Tries, f.Answered, f.Dropped, f.Refused = p.tries.Load(), p.service.answered.Load(), p.service.dropped.Load(), p.service.refused.Load()
+	f.Tries, f.Answered = p.tries.Load(), p.service.answered.Load()
+	f.Dropped, f.Refused = p.service.dropped.Load(), p.service.refused.Load()
 	f.AnsweredAtEnd = float64(p.answeredAtEnd) / lastPart.Seconds()
 	f.TriesPerAskAtEnd = float64(p.triesAtEnd.Load()) / (p.plan.rate * lastPart.Seconds())
+
+	f.goodAtEnd = p.plan.rate * f.shareGood(p.plan.countBins()-int(lastPart/binLength), p.plan.countBins())
+	f.backAfter = p.plan.findRecovery(f)
 	return f
 }
 
@@ -184,50 +191,45 @@ func (p *policyRun) collectFigures() policyFigures {
 // ended.
 func (p *policyRun) sendRequests(ctx context.Context, begin time.Time, seed uint64, charger *payments.HTTPProvider) {
 	p.charger = charger
-	times := p.plan.scheduleRequests(seed)
+	times := scheduleEvenly(rand.New(rand.NewPCG(seed, 24)), p.plan.rate, p.plan.runLength())
 	for _, at := range times {
 		p.figs.Asked[at/binLength]++
 		p.open[at/binLength]++
 	}
 
-	end := begin.Add(p.plan.runLength() - lastPart)
-	var asking sync.WaitGroup
+	lastFrom := begin.Add(p.plan.runLength() - lastPart)
+	ends := make(chan requestEnd, len(times))
+	var noting, asking sync.WaitGroup
+	noting.Go(func() { p.noteEnds(ends) })
+
 	answered := int64(-1) // by the service until the last part
 	for i, at := range times {
 		if !sleep.Until(ctx, begin.Add(at)) {
 			break
 		}
-		late := !begin.Add(at).Before(end)
-		if late && answered < 0 {
+
+		atEnd := !begin.Add(at).Before(lastFrom)
+		if atEnd && answered < 0 {
 			answered = p.service.answered.Load()
 		}
-		asking.Go(func() { p.noteEnd(int(at/binLength), p.askOnce(ctx, i, seed, late) == nil) })
+		asking.Go(func() { ends <- requestEnd{int(at / binLength), p.askOnce(ctx, i, seed, atEnd) == nil} })
 	}
+
 	if answered >= 0 && sleep.Until(ctx, begin.Add(p.plan.runLength())) {
 		p.answeredAtEnd = p.service.answered.Load() - answered
 	}
 	asking.Wait()
-}
-
-// scheduleRequests returns when each request is sent: evenly, and up to four
-// tenths of the distance earlier or later.
-func (p retryPlan) scheduleRequests(seed uint64) []time.Duration {
-	rng, gap := rand.New(rand.NewPCG(seed, 24)), float64(time.Second)/p.rate
-	times := make([]time.Duration, int(p.runLength().Seconds()*p.rate))
-	for i := range times {
-		times[i] = time.Duration(gap * (float64(i) + .5 + .8*(rng.Float64()-.5)))
-	}
-	return times
+	close(ends)
+	noting.Wait()
 }
 
 // askOnce is one rider's request: a charge, with the repetitions of the policy.
 // Its reference is that of the request, so that money is taken once.
-func (p *policyRun) askOnce(ctx context.Context, i int, seed uint64, late bool) error {
-	order := payments.ChargeOrder{Reference: fmt.Sprintf("ride-%d", i), Amount: trips.Money{Minor: 250_000, Currency: "NGN"},
-		Email: "rider@riders.example", Authorization: "AUTH_lab"}
+func (p *policyRun) askOnce(ctx context.Context, i int, seed uint64, atEnd bool) error {
+	order := orderCharge(fmt.Sprintf("ride-%d", i))
 	call := func(ctx context.Context) error {
 		p.tries.Add(1)
-		if late {
+		if atEnd {
 			p.triesAtEnd.Add(1)
 		}
 		if _, err := p.charger.Charge(ctx, order); !errors.Is(err, payments.ErrDuplicate) {
@@ -255,6 +257,7 @@ func retryWithinBudget(ctx context.Context, retries int, b *payments.Budget, cal
 	b.RecordFirst(time.Now())
 	err := call(ctx)
 	b.RecordResult(err == nil)
+
 	for try := 0; err != nil && try < retries && ctx.Err() == nil; try++ {
 		if allowed, _ := b.AllowRetry(time.Now()); !allowed {
 			break
@@ -265,16 +268,23 @@ func retryWithinBudget(ctx context.Context, retries int, b *payments.Budget, cal
 	return err
 }
 
-// noteEnd counts how a request ended, and tells of each bin whose requests have
+// requestEnd is how a request ended.
+type requestEnd struct {
+	bin  int
+	good bool
+}
+
+// noteEnds counts how requests ended, and tells of each bin whose requests have
 // all ended, in their order.
-func (p *policyRun) noteEnd(bin int, good bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.open[bin]--
-	if good {
-		p.figs.Good[bin]++
-	}
-	for ; p.next < len(p.open) && p.open[p.next] == 0; p.next++ {
-		p.onBin(p.next, p.figs.Asked[p.next], p.figs.Good[p.next])
+func (p *policyRun) noteEnds(ends <-chan requestEnd) {
+	for end := range ends {
+		p.open[end.bin]--
+		if end.good {
+			p.figs.Good[end.bin]++
+		}
+
+		for ; p.next < len(p.open) && p.open[p.next] == 0; p.next++ {
+			p.onBin(p.next, p.figs.Asked[p.next], p.figs.Good[p.next])
+		}
 	}
 }

@@ -1,9 +1,7 @@
 package waiting
 
 import (
-	"bytes"
 	"context"
-	"io"
 	"net/http"
 	"sync/atomic"
 	"time"
@@ -84,12 +82,9 @@ func (s *slowService) Run(ctx context.Context) {
 }
 
 func (s *slowService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	// The body is read now: later its sender may be gone.
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 16<<10))
-	if err != nil {
+	if readBody(w, r) != nil {
 		return
 	}
-	r.Body = io.NopCloser(bytes.NewReader(body))
 
 	c := &waitingCall{arrived: time.Now(), turn: make(chan bool, 1)}
 	select {

@@ -11,7 +11,7 @@ import (
 
 	"github.com/ridehail/ridehail/internal/plot"
 	"github.com/ridehail/ridehail/internal/slowtest"
-	"github.com/ridehail/ridehail/lab/finding"
+	"github.com/ridehail/ridehail/lab/finding/findingtest"
 	"github.com/ridehail/ridehail/payments"
 )
 
@@ -33,14 +33,9 @@ func (h handlerTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 }
 
-// planOf returns the plan of some knobs.
-func planOf(t *testing.T, knobs map[string]string) retryPlan {
+func retryPlanOf(t *testing.T, knobs map[string]string) retryPlan {
 	t.Helper()
-	v, err := Retries().Check(knobs)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return newRetryPlan(v)
+	return newRetryPlan(findingtest.NewRun(t, Retries(), knobs).Values)
 }
 
 // simulate runs all policies in fake time.
@@ -57,7 +52,7 @@ func simulate(t *testing.T, plan retryPlan) (figures []policyFigures) {
 					return
 				}
 				defer stop()
-				p.sendRequests(t.Context(), begin, 7, &payments.HTTPProvider{URL: "http://service", Secret: retrySecret, Timeout: plan.timeout,
+				p.sendRequests(t.Context(), begin, 7, &payments.HTTPProvider{URL: "http://service", Secret: secret, Timeout: plan.timeout,
 					Client: &http.Client{Transport: handlerTransport{p.service}}})
 				figures[i] = p.collectFigures()
 			})
@@ -67,22 +62,10 @@ func simulate(t *testing.T, plan retryPlan) (figures []policyFigures) {
 	return figures
 }
 
-// failed returns the numbers of the claims that do not hold.
-func failed(claims []finding.Claim) (out []int) {
-	for i, c := range claims {
-		if !c.Holds {
-			out = append(out, i)
-		}
-	}
-	return out
-}
-
 func TestRetriesKeepAServiceDownUntilABudgetStopsThem(t *testing.T) {
-	plan := planOf(t, nil)
+	plan := retryPlanOf(t, nil)
 	found := plan.buildResult(simulate(t, plan))
-	if bad := failed(found.Claims); bad != nil || len(found.Claims) != 4 {
-		t.Errorf("claims %v do not hold: %+v", bad, found.Claims)
-	}
+	findingtest.CheckFailing(t, found.Claims)
 	if found.Seen != 2 {
 		t.Errorf("seen is option %d, want 2: both stay down, a budget recovers", found.Seen)
 	}
@@ -96,7 +79,7 @@ func TestRetriesKeepAServiceDownUntilABudgetStopsThem(t *testing.T) {
 // Each claim must be able to fail: the broken way, run in the place of the one
 // that mends it, makes that claim false and no other.
 func TestEachClaimAboutRetriesCanFail(t *testing.T) {
-	plan := planOf(t, nil)
+	plan := retryPlanOf(t, nil)
 	good := simulate(t, plan)
 	for name, c := range map[string]struct {
 		change func(f []policyFigures)
@@ -112,12 +95,15 @@ func TestEachClaimAboutRetriesCanFail(t *testing.T) {
 			f[withBudgetNoOld], f[withBudget] = f[withBudget], f[withBudgetNoOld]
 		}, 3},
 	} {
-		figures := slices.Clone(good)
-		c.change(figures)
-		if bad := failed(plan.judgeRetries(figures)); !slices.Equal(bad, []int{c.want}) {
-			t.Errorf("%s: claims %v fail, want %d", name, bad, c.want)
-		}
+		t.Run(name, func(t *testing.T) {
+			figures := slices.Clone(good)
+			c.change(figures)
+			findingtest.CheckFailing(t, plan.judgeRetries(figures), c.want)
+		})
 	}
+
+	good[withBudget], good[withBudgetNoOld] = good[withBackoff], good[withBackoff] // never back is not back first
+	findingtest.CheckFailing(t, plan.judgeRetries(good), 2, 3)
 }
 
 // The law must follow the knobs: what it foretells is what happens.
@@ -139,11 +125,9 @@ func TestTheLawOfRetriesFollowsTheKnobs(t *testing.T) {
 		"as much as it does": {map[string]string{"rate": "40"}, -1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			plan := planOf(t, c.knobs)
+			plan := retryPlanOf(t, c.knobs)
 			found := plan.buildResult(simulate(t, plan))
-			if bad := failed(found.Claims); bad != nil {
-				t.Errorf("claims %v do not hold: %+v", bad, found.Claims)
-			}
+			findingtest.CheckFailing(t, found.Claims)
 			if c.seen >= 0 && found.Seen != c.seen {
 				t.Errorf("seen is option %d, want %d; %v", found.Seen, c.seen, found.Table.Rows)
 			}
@@ -158,18 +142,16 @@ func TestRetriesRunOverRealSockets(t *testing.T) {
 	slowtest.Require(t)
 	var mu sync.Mutex
 	points := map[string]int{}
-	run := newRun(t, Retries(), map[string]string{"hang": "1"})
+	run := findingtest.NewRun(t, Retries(), map[string]string{"hang": "1"})
 	run.OnPoint = func(curve string, _ plot.Point) {
 		mu.Lock()
 		defer mu.Unlock()
 		points[curve]++
 	}
-	found, err := Retries().Perform(t.Context(), run, finding.NoGuess)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if bad := failed(found.Claims); bad != nil || found.Seen != "C" || found.Problems() != nil {
-		t.Errorf("claims %v do not hold, option %s: %+v; problems %q", bad, found.Seen, found.Claims, found.Problems())
+	found := findingtest.CheckShown(t, Retries(), run)
+	findingtest.CheckFailing(t, found.Claims)
+	if found.Seen != "C" {
+		t.Errorf("seen is option %s, want C", found.Seen)
 	}
 	for _, name := range policyNames {
 		if want := newRetryPlan(run.Values).countBins(); points[name] != want {

@@ -3,17 +3,20 @@
 package waiting
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
 	"log"
+	"math/rand/v2"
 	"net"
 	"net/http"
-	"slices"
 	"sync"
 	"time"
 
 	"github.com/ridehail/ridehail/events"
+	"github.com/ridehail/ridehail/payments"
+	"github.com/ridehail/ridehail/trips"
 )
 
 // server is an HTTP server on a free port of this machine.
@@ -60,12 +63,13 @@ func newClient(conns int) *http.Client {
 	return &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: conns, DisableCompression: true}}
 }
 
-// formatCount returns "1 word" or "n words".
-func formatCount(n int, word string) string {
-	if n == 1 {
-		return "1 " + word
-	}
-	return fmt.Sprintf("%d %ss", n, word)
+// readBody reads a request's body now, and gives it back to the request. Only
+// then the server notices a client that leaves, and later its client may be
+// gone.
+func readBody(w http.ResponseWriter, r *http.Request) error {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 16<<10))
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	return err
 }
 
 // enqueueJob leaves a job. On a machine that is very busy the queue may answer
@@ -80,13 +84,26 @@ func enqueueJob(ctx context.Context, redis *events.Redis, stream, jobID string) 
 	return err
 }
 
-// medianOf returns the middle of some durations, and 0 of none.
-func medianOf(all []time.Duration) time.Duration {
-	if len(all) == 0 {
-		return 0
+// scheduleEvenly returns when things happen that happen so often a second:
+// evenly, and up to four tenths of the distance earlier or later.
+func scheduleEvenly(rng *rand.Rand, rate float64, length time.Duration) []time.Duration {
+	gap := float64(time.Second) / rate
+	times := make([]time.Duration, int(length.Seconds()*rate))
+	for i := range times {
+		times[i] = time.Duration(gap * (float64(i) + .5 + .8*(rng.Float64()-.5)))
 	}
-	all = slices.Sorted(slices.Values(all))
-	return all[len(all)/2]
+	return times
+}
+
+// secret is the key of all emulated providers.
+const secret = "sk_lab"
+
+// fare is what each ride costs.
+var fare = trips.Money{Minor: 250_000, Currency: "NGN"}
+
+// orderCharge returns the order of one fare.
+func orderCharge(reference string) payments.ChargeOrder {
+	return payments.ChargeOrder{Reference: reference, Amount: fare, Email: "rider@riders.example", Authorization: "AUTH_lab"}
 }
 
 // formatMillis writes a duration in milliseconds.

@@ -4,7 +4,6 @@
 package loadgen
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -31,16 +30,15 @@ type Config struct {
 	Ride    time.Duration // about, of one ride; also the longest rest after it
 	Fixes   time.Duration // between two positions of a driver
 	// FirstWait is how long a phone waits before its first try to come back,
-	// unless the node names a time. It doubles with each try, up to 5 s [200 ms].
+	// unless the node names a time. It doubles with each try, up to 5 s.
 	FirstWait time.Duration
-	// OnTry, if set, is called by each phone when it begins to connect. It must
-	// not block.
+	// OnTry is called by each phone when it begins to connect. It must not block.
 	OnTry func()
 	Seed  uint64
 }
 
 const (
-	dialsAtOnce      = 32 // until ConnectAll returns; no limit afterwards
+	dialsAtOnce      = 64 // until ConnectAll returns; no limit afterwards
 	maxFirstAttempts = 9  // of a phone to connect in ConnectAll
 	actLoops         = 4  // goroutines that act for the phones
 	actInterval      = 250 * time.Millisecond
@@ -66,10 +64,6 @@ type Generator struct {
 
 // New makes the phones. It opens no connection.
 func New(cfg Config) *Generator {
-	cfg.FirstWait = cmp.Or(cfg.FirstWait, 200*time.Millisecond)
-	if cfg.OnTry == nil {
-		cfg.OnTry = func() {}
-	}
 	g := &Generator{cfg: cfg, stop: func() {}, client: client.New(client.Config{Servers: []string{cfg.Server}, Name: "ridehail swarm"})}
 	for i := range cfg.Drivers + cfg.Riders {
 		rng := rand.New(rand.NewPCG(cfg.Seed, uint64(i)))
@@ -178,8 +172,8 @@ func (g *Generator) FirstWaits() (out []time.Duration) {
 
 // Refusals returns the failed attempts since the cut: those that the node told
 // when to come back, and all others.
-func (g *Generator) Refusals() (hinted, others int64) {
-	return g.hintedRefusals.Load(), g.otherFailures.Load()
+func (g *Generator) Refusals() (hinted, others int) {
+	return int(g.hintedRefusals.Load()), int(g.otherFailures.Load())
 }
 
 // Close disconnects all phones and waits for their end.

@@ -67,9 +67,11 @@ func (p *phone) decideRetry(attempt int, err error) (wait time.Duration, again b
 		hint = refused.RetryAfter
 	}
 
-	if attempt > 0 && hint > 0 {
+	switch {
+	case attempt == 0: // it was connected
+	case hint > 0:
 		p.generator.hintedRefusals.Add(1)
-	} else if attempt > 0 {
+	default:
 		p.generator.otherFailures.Add(1)
 	}
 

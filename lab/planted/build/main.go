@@ -17,14 +17,14 @@ func main() {
 		fmt.Fprintln(os.Stderr, "usage: go run ./lab/planted/build FOLDER")
 		os.Exit(2)
 	}
-	if err := write(os.Args[1]); err != nil {
+	if err := writeOverlay(os.Args[1]); err != nil {
 		fmt.Fprintln(os.Stderr, "lab/planted/build:", err)
 		os.Exit(1)
 	}
 }
 
-// write writes the overlay. This folder is the module's root.
-func write(dir string) error {
+// writeOverlay runs in the module's root.
+func writeOverlay(dir string) error {
 	root, err := os.Getwd()
 	if err != nil {
 		return err
