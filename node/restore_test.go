@@ -50,7 +50,7 @@ func readFixture(t *testing.T, name string) []byte {
 }
 
 // realService returns the URL of a server that is there for tests.
-func realService(t *testing.T, variable string) *url.URL {
+func realService(t testing.TB, variable string) *url.URL {
 	t.Helper()
 	address := os.Getenv(variable)
 	if address == "" {
@@ -69,7 +69,7 @@ func realService(t *testing.T, variable string) *url.URL {
 
 // createDatabase returns the address of an empty database, which is dropped
 // when the test ends.
-func createDatabase(t *testing.T) (address string) {
+func createDatabase(t testing.TB) (address string) {
 	t.Helper()
 	server := realService(t, "RIDEHAIL_TEST_POSTGRES")
 
@@ -111,7 +111,7 @@ const passXIDs = `DO $$ BEGIN
   WHILE pg_current_xact_id() <= (SELECT max(xid) FROM public.outbox) LOOP COMMIT; END LOOP;
 END $$`
 
-func connectPostgres(t *testing.T, address string) *pgx.Conn {
+func connectPostgres(t testing.TB, address string) *pgx.Conn {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), address)
 	if err != nil {
@@ -123,7 +123,7 @@ func connectPostgres(t *testing.T, address string) *pgx.Conn {
 
 // openRedis opens a numbered database that no other package uses. It is emptied
 // when the test ends.
-func openRedis(t *testing.T) (address string, keys *redis.Client) {
+func openRedis(t testing.TB) (address string, keys *redis.Client) {
 	t.Helper()
 	server := realService(t, "RIDEHAIL_TEST_REDIS")
 	server.Path = "/9"
@@ -164,7 +164,7 @@ func restoreRedis(t *testing.T) (address string, keys *redis.Client) {
 }
 
 // startNode runs a node, with a payment provider, until the test ends.
-func startNode(t *testing.T, cfg node.Config) *node.Node {
+func startNode(t testing.TB, cfg node.Config) *node.Node {
 	t.Helper()
 	n, _, _ := startNodeUntil(t, cfg)
 	return n
@@ -172,7 +172,7 @@ func startNode(t *testing.T, cfg node.Config) *node.Node {
 
 // startNodeUntil runs such a node until stop is called or the test ends; then
 // it closes ended.
-func startNodeUntil(t *testing.T, cfg node.Config) (n *node.Node, stop func(), ended <-chan struct{}) {
+func startNodeUntil(t testing.TB, cfg node.Config) (n *node.Node, stop func(), ended <-chan struct{}) {
 	t.Helper()
 	ledger, err := provider.OpenLedger("")
 	if err != nil {

@@ -25,7 +25,7 @@ import (
 // phone is a connected phone, with the frames that came and were not read.
 type phone struct {
 	*client.Session
-	t      *testing.T
+	t      testing.TB
 	frames chan *wire.ServerFrame
 	events []string // of the trip, as they came
 
@@ -36,7 +36,7 @@ type phone struct {
 
 // startPhone connects a phone to a node until the test ends. If it loses that
 // node it tries the others.
-func startPhone(t *testing.T, n *node.Node, role, id string, others ...*node.Node) *phone {
+func startPhone(t testing.TB, n *node.Node, role, id string, others ...*node.Node) *phone {
 	t.Helper()
 	servers := []string{n.PublicURL()}
 	for _, other := range others {
