@@ -30,6 +30,17 @@ func RegionOf(p Point) (Region, error) { return regionAt(p, RegionResolution) }
 // that wraps ErrPoint. Their channels are named by it.
 func OldRegionOf(p Point) (Region, error) { return regionAt(p, OldRegionResolution) }
 
+// Contains reports whether p lies in the region, which may be one of an earlier
+// build.
+func (r Region) Contains(p Point) bool {
+	for _, resolution := range []int{RegionResolution, OldRegionResolution} {
+		if own, err := regionAt(p, resolution); err == nil && own == r {
+			return true
+		}
+	}
+	return false
+}
+
 func regionAt(p Point, resolution int) (Region, error) {
 	if err := p.CheckRange(); err != nil {
 		return "", err

@@ -29,7 +29,7 @@ func (n *Node) audienceOf(m trips.OutboxMessage) (to []events.Channel) {
 	}
 
 	if n.members.HasEarlierBuild() {
-		to = append(to, oldChannelOf(m.Region))
+		to = append(to, events.OldRegionChannel(m.Region))
 	}
 	return to
 }
@@ -40,7 +40,7 @@ func (n *Node) publishToUser(ctx context.Context, to trips.Actor, topic string, 
 	m := events.Message{Topic: topic, Region: region, Payload: payload}
 	all := []events.Addressed{{To: events.UserChannel(to), Message: m}}
 	if n.members.HasEarlierBuild() {
-		all = append(all, events.Addressed{To: oldChannelOf(region), Message: m})
+		all = append(all, events.Addressed{To: events.OldRegionChannel(region), Message: m})
 	}
 	return n.redis.PublishAll(ctx, all)
 }

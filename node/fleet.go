@@ -46,12 +46,9 @@ type fleetReplicator struct {
 	questions *fleetQuestions
 	listener  *events.Listener // of positions
 	publish   func(context.Context, []events.Addressed) error
-	// alsoTell gets our drivers that changed at each tick while a node of an
-	// earlier build is alive; nil: ignored. It may block for a round trip.
-	alsoTell func(context.Context, []sharedstate.Driver)
-	now      func() time.Time
-	log      *slog.Logger
-	metrics  fleetMetrics
+	now       func() time.Time
+	log       *slog.Logger
+	metrics   fleetMetrics
 
 	// Of the goroutine in run.
 	peers   []string
@@ -135,9 +132,6 @@ func (r *fleetReplicator) replicateChanges(ctx context.Context) {
 		r.changed = r.drivers.DriversOf(r.node, r.changed[:0])
 	}
 
-	if r.earlier && r.alsoTell != nil {
-		r.alsoTell(ctx, r.changed)
-	}
 	err := r.publishBatches(ctx, r.addressChanges(r.changed))
 	if err != nil && !r.resend && ctx.Err() == nil {
 		r.log.Warn("the other nodes do not see our drivers move; trying again", "err", err)

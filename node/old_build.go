@@ -112,7 +112,7 @@ func (o *oldBuilds) publishDrivers(ctx context.Context) {
 func (o *oldBuilds) encodeFleets(changed []sharedstate.Driver) (messages []events.Addressed, err error) {
 	fleets := map[location.Region]*wire.Fleet{}
 	for _, d := range changed {
-		region, err := oldRegionAt(d.Fix.Point)
+		region, err := location.OldRegionOf(d.Fix.Point)
 		if err != nil || !d.HasPosition() {
 			continue
 		}
@@ -134,11 +134,3 @@ func (o *oldBuilds) encodeFleets(changed []sharedstate.Driver) (messages []event
 	}
 	return messages, nil
 }
-
-// oldChannelOf returns the channel of the old region that a region belongs to.
-func oldChannelOf(region location.Region) events.Channel {
-	return events.OldRegionChannel(region)
-}
-
-// oldRegionAt returns the old region that contains p.
-func oldRegionAt(p location.Point) (location.Region, error) { return location.RegionOf(p) }

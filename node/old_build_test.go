@@ -19,6 +19,7 @@ import (
 	"github.com/ridehail/ridehail/store"
 	"github.com/ridehail/ridehail/trips"
 	"github.com/ridehail/ridehail/wire"
+	"github.com/ridehail/ridehail/wire/translate"
 )
 
 // oldNode speaks with other nodes as one of an earlier build does: it beats in
@@ -40,7 +41,7 @@ const oldDriver = "dayo"
 // startOldNode runs such a node until stop is called.
 func startOldNode(t *testing.T, name, database string, keys *redis.Client, at *wire.Point) (o *oldNode, stop func()) {
 	t.Helper()
-	region, err := oldRegionOf(at)
+	region, err := location.OldRegionOf(translate.DecodePoint(at))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -170,12 +171,12 @@ func TestNodesOfTwoBuildsRunOneService(t *testing.T) {
 	address, keys := openRedis(t)
 	database := createDatabase(t)
 	// The new node owns the regions of the ride.
-	region, err := oldRegionOf(shortMiddle)
+	region, err := location.RegionOf(translate.DecodePoint(shortMiddle))
 	if err != nil {
 		t.Fatal(err)
 	}
 	name := "old"
-	for i := 0; events.RegionOwner(region, []string{name, "new"}) != "new"; i++ {
+	for i := 0; events.OldRegionOwner(region, []string{name, "new"}) != "new"; i++ {
 		name = fmt.Sprint("old-", i)
 	}
 
@@ -220,9 +221,4 @@ func TestNodesOfTwoBuildsRunOneService(t *testing.T) {
 	stop()
 	await(t, "nothing more to be said on the old region", func() bool { return followers() == 0 },
 		func() string { return fmt.Sprint(followers()) })
-}
-
-// oldRegionOf returns the region of earlier builds that contains a point.
-func oldRegionOf(p *wire.Point) (location.Region, error) {
-	return location.RegionOf(location.Point{Lng: p.Lng, Lat: p.Lat})
 }

@@ -155,6 +155,10 @@ func Request(id TripID, rider RiderID, pickup, dropoff location.Point, q Quote, 
 	return Event{Kind: KindRequested, At: at, By: Rider(rider), Trip: t}, nil
 }
 
+// BeginsInRegion reports whether the trip's region holds its pickup. Trips of
+// earlier builds have larger regions than those of today.
+func (t Trip) BeginsInRegion() bool { return t.Region.Contains(t.Pickup) }
+
 // Reserve assigns the trip to a driver. Errors: ErrNotYours without a driver,
 // ErrTaken when another driver has the trip, ErrBadMove.
 func (t Trip) Reserve(driver DriverID, at time.Time) (Event, error) {

@@ -33,7 +33,11 @@ func repeatTransition(before trips.Trip, ev trips.Event) (trips.Event, error) {
 		if before.Version != 0 {
 			return trips.Event{}, fmt.Errorf("requested again when it was %s", before.State)
 		}
-		return trips.Request(t.ID, t.Rider, t.Pickup, t.Dropoff, t.Quote, ev.At)
+		want, err := trips.Request(t.ID, t.Rider, t.Pickup, t.Dropoff, t.Quote, ev.At)
+		if t.BeginsInRegion() {
+			want.Trip.Region = t.Region
+		}
+		return want, err
 	case trips.KindReserved:
 		return before.Reserve(t.Driver, ev.At)
 	case trips.KindArrived:
