@@ -90,6 +90,7 @@ type Dispatcher struct {
 	cfg     Config
 	metrics metrics
 	hints   chan trips.Event
+	rescan  chan struct{} // Holds a signal when the store must be read soon.
 	windows *windowMatcher
 
 	wg sync.WaitGroup // Searches; only Run's goroutine adds and waits.
@@ -103,7 +104,7 @@ type Dispatcher struct {
 func New(cfg Config) *Dispatcher {
 	cfg = cfg.withDefaults()
 	d := &Dispatcher{
-		cfg: cfg, metrics: newMetrics(cfg.Registerer), hints: make(chan trips.Event, hintBuffer),
+		cfg: cfg, metrics: newMetrics(cfg.Registerer), hints: make(chan trips.Event, hintBuffer), rescan: make(chan struct{}, 1),
 		searches: map[trips.TripID]*search{}, holders: map[trips.DriverID]*search{},
 	}
 	d.windows = newWindowMatcher(d)
@@ -128,7 +129,19 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 			d.handleHint(ctx, ev)
 		case <-tick.C:
 			d.scanStore(ctx)
+		case <-d.rescan:
+			d.scanStore(ctx)
+			tick.Reset(d.cfg.ScanEvery)
 		}
+	}
+}
+
+// ScanSoon makes Run compare the store with the searches now: hints may have
+// been missed, or regions have other owners. It never blocks.
+func (d *Dispatcher) ScanSoon() {
+	select {
+	case d.rescan <- struct{}{}:
+	default:
 	}
 }
 

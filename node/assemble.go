@@ -41,7 +41,7 @@ func (n *Node) assembleParts() error {
 	}
 	service.OnCommitted = n.onCommitted
 	n.offers.gateway, n.offers.dispatcher = n.gateway, n.dispatcher
-	n.fleet.gateway = n.gateway
+	n.fleet.gateway, n.fleet.onOwnersChanged = n.gateway, n.dispatcher.ScanSoon
 	return nil
 }
 

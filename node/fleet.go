@@ -12,6 +12,7 @@ import (
 
 	"github.com/ridehail/ridehail/events"
 	"github.com/ridehail/ridehail/gateway"
+	"github.com/ridehail/ridehail/internal/detector"
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/sharedstate"
 	"github.com/ridehail/ridehail/trips"
@@ -30,7 +31,7 @@ const (
 	// sweepTicks is how many ticks pass between looks for drivers of other nodes
 	// who were not heard for forgetIdle, or for forgetOnTrip on a trip.
 	sweepTicks   = 25
-	forgetIdle   = time.Minute
+	forgetIdle   = detector.OfflineAfter // from then on they are on no map
 	forgetOnTrip = 10 * time.Minute
 )
 
@@ -46,9 +47,11 @@ type fleetReplicator struct {
 	questions *fleetQuestions
 	listener  *events.Listener // of positions
 	publish   func(context.Context, []events.Addressed) error
-	now       func() time.Time
-	log       *slog.Logger
-	metrics   fleetMetrics
+	// onOwnersChanged is called when regions may have other owners.
+	onOwnersChanged func()
+	now             func() time.Time
+	log             *slog.Logger
+	metrics         fleetMetrics
 
 	// Of the goroutine in run.
 	peers   []string
@@ -159,6 +162,7 @@ func (r *fleetReplicator) followPeers() (changed bool) {
 
 	r.peers, r.earlier = alive, earlier
 	r.owners.reset()
+	r.onOwnersChanged()
 	return true
 }
 

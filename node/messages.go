@@ -98,6 +98,7 @@ func (n *Node) OnGap(gap events.Gap) {
 
 	if gap.Channels == nil {
 		n.follower.OnGap()
+		n.dispatcher.ScanSoon()
 		n.gateway.OnGap()
 		if isSubscribed {
 			n.news.confirmUsers(nil)
@@ -125,8 +126,7 @@ func (n *Node) OnGap(gap events.Gap) {
 	}
 }
 
-// onGapOfNode handles a gap on channels that are no user's. The dispatcher needs
-// none: it scans the database all the time.
+// onGapOfNode handles a gap on channels that are no user's.
 func (n *Node) onGapOfNode(channels []events.Channel) {
 	forOwner, forPhones := false, false
 	for _, c := range channels {
@@ -135,6 +135,7 @@ func (n *Node) onGapOfNode(channels []events.Channel) {
 	}
 	if forOwner || forPhones {
 		n.follower.OnGap()
+		n.dispatcher.ScanSoon()
 	}
 	if forPhones { // of an old region
 		n.gateway.OnGap()
