@@ -131,15 +131,22 @@ func (m *measurement) nodeFigures(before, after reading) (out []Node) {
 			BytesInPerS: (b.redisIn - a.redisIn) / seconds, BytesOutPerS: (b.redisOut - a.redisOut) / seconds,
 			CommandsPerS: (b.commands - a.commands) / seconds, FixesPerS: (b.fixes - a.fixes) / seconds,
 			Drivers: int(b.drivers), Offers: int(b.offers - a.offers), Goroutines: int(b.goroutines), MemoryMiB: b.memory / (1 << 20),
-			BytesInBy: map[string]float64{}}
-		for kind, bytes := range b.receivedBy {
-			if grown := bytes - a.receivedBy[kind]; grown > 0 {
-				f.BytesInBy[kind] = grown / seconds
-			}
-		}
+			BytesInBy: ratesBetween(a.receivedBy, b.receivedBy, seconds), MessagesInBy: ratesBetween(a.messagesBy, b.messagesBy, seconds)}
 		out = append(out, f)
 	}
 	return out
+}
+
+// ratesBetween returns by how much each counter grew in a second; those that
+// did not are left out.
+func ratesBetween(a, b map[string]float64, seconds float64) map[string]float64 {
+	rates := map[string]float64{}
+	for kind, now := range b {
+		if grown := now - a[kind]; grown > 0 {
+			rates[kind] = grown / seconds
+		}
+	}
+	return rates
 }
 
 // measureLoad measures the nodes and the latencies while the crowd rides.

@@ -22,6 +22,7 @@ type sample struct {
 	memory              float64 // bytes
 	offers, fixes       float64
 	receivedBy          map[string]float64 // bytes by kind of channel
+	messagesBy          map[string]float64
 }
 
 // readSample reads the metrics of a node's admin API.
@@ -64,10 +65,12 @@ func readSample(ctx context.Context, admin string) (s sample, err error) {
 		goroutines: sum("go_goroutines", "", ""), memory: sum("process_resident_memory_bytes", "", ""),
 		offers:     sum("ridehail_dispatch_offers_total", "outcome", "made"),
 		fixes:      sum("ridehail_gateway_updates_total", "result", "accepted"),
-		receivedBy: map[string]float64{}}
-	for _, m := range families["ridehail_events_received_bytes_total"].GetMetric() {
-		for _, l := range m.GetLabel() {
-			s.receivedBy[l.GetValue()] += m.GetCounter().GetValue()
+		receivedBy: map[string]float64{}, messagesBy: map[string]float64{}}
+	for name, by := range map[string]map[string]float64{"ridehail_events_received_bytes_total": s.receivedBy, "ridehail_events_received_total": s.messagesBy} {
+		for _, m := range families[name].GetMetric() {
+			for _, l := range m.GetLabel() {
+				by[l.GetValue()] += m.GetCounter().GetValue()
+			}
 		}
 	}
 	return s, nil

@@ -69,6 +69,7 @@ type Node struct {
 	BytesInPerS     float64            `json:"bytes_in_per_s"`
 	BytesOutPerS    float64            `json:"bytes_out_per_s"`
 	BytesInBy       map[string]float64 `json:"bytes_in_per_s_by_channel"`
+	MessagesInBy    map[string]float64 `json:"messages_in_per_s_by_channel"`
 	CommandsPerS    float64            `json:"commands_per_s"`
 	FixesPerS       float64            `json:"fixes_per_s"` // accepted from its own drivers
 	Drivers         int                `json:"drivers"`     // it knows at the end
