@@ -345,6 +345,24 @@ func TestRepeatedHintsStartOneSearch(t *testing.T) {
 	})
 }
 
+// The scan may find a trip before its hint arrives, which can wait in the
+// outbox until the ride is over.
+func TestAHintThatComesAfterTheRideOffersItToNobody(t *testing.T) {
+	runInTown(t, metresOf{"a": 1, "b": 2}, func(w *testTown) {
+		w.advance(time.Millisecond)
+		id := w.requestTrip("r", false)
+		requested, _ := w.store.Trip(context.Background(), id)
+		w.dispatcher.ScanSoon()
+		w.advance(0)
+		w.acceptOffer(w.lastOffer(), true)
+		w.wantSearches(0)
+
+		w.dispatcher.Hint(trips.Event{Kind: trips.KindRequested, Trip: requested})
+		w.advance(5 * time.Second)
+		w.wantOffered("a")
+	})
+}
+
 func TestAnswersToOldOffersMeanNothing(t *testing.T) {
 	runInTown(t, metresOf{"a": 1, "b": 2}, func(w *testTown) {
 		w.requestTrip("r", true)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"sync"
 	"time"
 
@@ -98,7 +99,14 @@ type Dispatcher struct {
 	mu       sync.Mutex // Guards all below.
 	searches map[trips.TripID]*search
 	holders  map[trips.DriverID]*search // By the driver who has the offer.
+	// When the searches ended that nobody goes on with. A hint that is late
+	// would begin one again, and so would a scan that read the store before.
+	ended    map[trips.TripID]time.Time
+	forgetAt int // Old ones are forgotten at this many.
 }
+
+// rememberEndedFor is longer than a hint can be late.
+const rememberEndedFor = time.Minute
 
 // New builds a dispatcher. It does nothing until Run.
 func New(cfg Config) *Dispatcher {
@@ -106,6 +114,7 @@ func New(cfg Config) *Dispatcher {
 	d := &Dispatcher{
 		cfg: cfg, metrics: newMetrics(cfg.Registerer), hints: make(chan trips.Event, hintBuffer), rescan: make(chan struct{}, 1),
 		searches: map[trips.TripID]*search{}, holders: map[trips.DriverID]*search{},
+		ended: map[trips.TripID]time.Time{}, forgetAt: minSweepSize,
 	}
 	d.windows = newWindowMatcher(d)
 	return d
@@ -192,7 +201,7 @@ func (d *Dispatcher) searchHolding(id trips.DriverID) *search {
 func (d *Dispatcher) handleHint(ctx context.Context, ev trips.Event) {
 	if ev.Trip.State == trips.Requested {
 		if d.cfg.OwnsRegion(ev.Trip.Region) {
-			d.startSearch(ctx, ev.Trip)
+			d.startSearch(ctx, ev.Trip, ev.Trip.RequestedAt)
 		}
 		return
 	}
@@ -210,7 +219,7 @@ func (d *Dispatcher) handleHint(ctx context.Context, ev trips.Event) {
 // missing, cancels those of regions that this node lost, and signals those
 // whose trip is no longer open. Only Run's goroutine calls it.
 func (d *Dispatcher) scanStore(ctx context.Context) {
-	before := d.runningSearches()
+	before, began := d.runningSearches(), d.cfg.Now()
 	limit := 2 * d.cfg.MaxSearches
 	readCtx, cancel := context.WithTimeout(ctx, d.cfg.ScanEvery)
 	open, err := d.cfg.Store.OpenTrips(readCtx, limit)
@@ -238,7 +247,7 @@ func (d *Dispatcher) scanStore(ctx context.Context) {
 
 	for _, t := range open {
 		if d.cfg.OwnsRegion(t.Region) {
-			d.startSearch(ctx, t)
+			d.startSearch(ctx, t, began)
 		}
 	}
 }
@@ -255,10 +264,12 @@ func (d *Dispatcher) runningSearches() map[trips.TripID]*search {
 }
 
 // startSearch runs a search for the trip, unless there is one or MaxSearches
-// are running. Only Run's goroutine calls it.
-func (d *Dispatcher) startSearch(ctx context.Context, t trips.Trip) {
+// are running, or one has ended since openAt, when the trip was open. Only Run's
+// goroutine calls it.
+func (d *Dispatcher) startSearch(ctx context.Context, t trips.Trip, openAt time.Time) {
 	d.mu.Lock()
-	if _, ok := d.searches[t.ID]; ok {
+	_, isRunning := d.searches[t.ID]
+	if endedAt, ok := d.ended[t.ID]; isRunning || ok && !endedAt.Before(openAt) {
 		d.mu.Unlock()
 		return
 	}
@@ -275,17 +286,30 @@ func (d *Dispatcher) startSearch(ctx context.Context, t trips.Trip) {
 	d.metrics.runningSearches.Inc()
 
 	d.wg.Go(func() {
-		defer d.removeSearch(s)
-		s.run(searchCtx)
+		d.removeSearch(s, s.run(searchCtx))
 	})
 }
 
-func (d *Dispatcher) removeSearch(s *search) {
+// removeSearch removes a search and remembers its trip, unless another
+// dispatcher may go on with it.
+func (d *Dispatcher) removeSearch(s *search, end outcome) {
 	s.cancel()
 	d.mu.Lock()
 	delete(d.searches, s.trip.ID)
+	if end != outcomeStopped {
+		d.rememberEndedLocked(s.trip.ID)
+	}
 	d.mu.Unlock()
 	d.metrics.runningSearches.Dec()
+}
+
+func (d *Dispatcher) rememberEndedLocked(id trips.TripID) {
+	now := d.cfg.Now()
+	if len(d.ended) >= d.forgetAt {
+		maps.DeleteFunc(d.ended, func(_ trips.TripID, at time.Time) bool { return now.Sub(at) >= rememberEndedFor })
+		d.forgetAt = max(minSweepSize, 2*len(d.ended))
+	}
+	d.ended[id] = now
 }
 
 // setHolder records that the driver has the search's offer in hand.

@@ -87,8 +87,8 @@ func (s *search) sendSignal(n signal) {
 
 // run asks one driver after the other. It looks for a driver at least once
 // before it gives up, so that a trip that grew old while every node was down
-// gets a chance.
-func (s *search) run(ctx context.Context) {
+// gets a chance. It returns how the search ended.
+func (s *search) run(ctx context.Context) outcome {
 	end := outcomeNone
 	for !end.isFinal() {
 		pair, found, ended := s.chooseDriver(ctx)
@@ -115,6 +115,7 @@ func (s *search) run(ctx context.Context) {
 	if end == outcomeAccepted {
 		s.dispatcher.metrics.toReserve.Observe(now.Sub(s.trip.RequestedAt).Seconds())
 	}
+	return end
 }
 
 // retryPause is how long the search rests after it found no driver. In windows

@@ -42,7 +42,7 @@ func TestAReportSaysWhichFigureIsMissed(t *testing.T) {
 		"a node that makes none":    {func(s, _ *Size) { s.PerNode[1].Offers = 0 }, "2 nodes: offers"},
 		"traffic that grows with N": {func(_, s *Size) { s.PerNode[3].BytesInPerS = 4000 }, "2 to 4 nodes"},
 		"a node that asks all day":  {func(s, _ *Size) { s.Idle.CommandsPerS = 30 }, "commands"},
-		"news that stay away":       {func(s, _ *Size) { s.Kills = []Kill{{Killed: "node-2", News: Gap{AfterS: 4}}} }, "news stay away after node-2"},
+		"news that stay away":       {func(s, _ *Size) { s.Kills = []Kill{{Killed: "node-2", News: Gap{AfterS: 9}}} }, "news stay away after node-2"},
 	} {
 		r := twoAndFour()
 		c.change(&r.Sizes[0], &r.Sizes[1])

@@ -33,7 +33,7 @@ func one(file string, swaps ...string) []overlay.Change {
 var fire = [2]string{"./lab/chaos/check", "TestANodeUnderFireKeepsItsPromises"}
 
 var (
-	libraryRetries = one("events/redis.go", "o.MaxRetries = -1", "o.MaxRetries = 3")
+	libraryRetries = one("events/engine.go", "o.MaxRetries = -1", "o.MaxRetries = 3")
 	lostReply      = [2]string{"./events", "TestAJobWhoseReplyWasLostHasOneEffect"}
 )
 
