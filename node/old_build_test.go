@@ -170,8 +170,8 @@ func (o *oldNode) awaitHeard(what string) {
 func TestNodesOfTwoBuildsRunOneService(t *testing.T) {
 	address, keys := openRedis(t)
 	database := createDatabase(t)
-	// The new node owns the regions of the ride.
-	region, err := location.RegionOf(translate.DecodePoint(shortMiddle))
+	// The new node owns the region of the pickup, by the rule of earlier builds.
+	region, err := location.RegionOf(translate.DecodePoint(shortPickup))
 	if err != nil {
 		t.Fatal(err)
 	}
