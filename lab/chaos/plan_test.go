@@ -7,7 +7,7 @@ import (
 )
 
 func TestASeedAlwaysMakesTheSamePlanAndAnotherSeedAnotherOne(t *testing.T) {
-	a, b, c := Plan(7, time.Minute, 2), Plan(7, time.Minute, 2), Plan(8, time.Minute, 2)
+	a, b, c := Plan(7, time.Minute, 2, Engines{}), Plan(7, time.Minute, 2, Engines{}), Plan(8, time.Minute, 2, Engines{})
 	if !reflect.DeepEqual(a, b) {
 		t.Error("two plans of one seed differ")
 	}
@@ -19,7 +19,7 @@ func TestASeedAlwaysMakesTheSamePlanAndAnotherSeedAnotherOne(t *testing.T) {
 func TestEveryKindOfFaultComesWithinHalfAMinute(t *testing.T) {
 	for seed := range uint64(500) {
 		seen := map[Kind]int{}
-		for _, f := range Plan(seed, 30*time.Second, 2) {
+		for _, f := range Plan(seed, 30*time.Second, 2, Engines{}) {
 			seen[f.Kind]++
 		}
 		if len(seen) != len(allKinds) {
@@ -32,7 +32,7 @@ func TestNoPartIsBrokenTwiceAtATimeAndAllIsWholeInTheEnd(t *testing.T) {
 	for seed := range uint64(500) {
 		length := time.Duration(10+seed%120) * time.Second
 		whole, last := map[string]time.Duration{}, time.Duration(0)
-		for _, f := range Plan(seed, length, 1+int(seed%3)) {
+		for _, f := range Plan(seed, length, 1+int(seed%3), Engines{}) {
 			if f.At < last || f.At < whole[f.affectedPart()] || f.At+f.Lasts > length {
 				t.Fatalf("seed %d: %v at %v for %v of %v, after one at %v; the part is whole at %v", seed, f, f.At, f.Lasts,
 					length, last, whole[f.affectedPart()])
@@ -47,7 +47,7 @@ func TestNoPartIsBrokenTwiceAtATimeAndAllIsWholeInTheEnd(t *testing.T) {
 
 func TestFaultsOverlap(t *testing.T) {
 	overlaps := 0
-	plan := Plan(1, 5*time.Minute, 2)
+	plan := Plan(1, 5*time.Minute, 2, Engines{})
 	for i, f := range plan[1:] {
 		if f.At < plan[i].At+plan[i].Lasts {
 			overlaps++
@@ -79,7 +79,7 @@ func TestEachNodesClockIsOffByUpToFiveMinutesAndASeedAlwaysSaysByHowMuch(t *test
 			t.Fatalf("seed %d: %v, %v", seed, a, b)
 		}
 
-		for _, f := range Plan(seed, time.Minute, 3) {
+		for _, f := range Plan(seed, time.Minute, 3, Engines{}) {
 			if f.Kind == SkewClock {
 				a = append(a, time.Duration(f.Amount)*time.Millisecond)
 			}
@@ -110,7 +110,7 @@ func TestEachNodesClockIsOffByUpToFiveMinutesAndASeedAlwaysSaysByHowMuch(t *test
 func TestAloneEachFaultIsOverLongBeforeTheNext(t *testing.T) {
 	for seed := range uint64(200) {
 		length := time.Duration(10+seed) * time.Second
-		plan, seen := PlanIsolated(seed, length, 2), map[Kind]int{}
+		plan, seen := PlanIsolated(seed, length, 2, Engines{}), map[Kind]int{}
 		if len(plan) == 0 {
 			t.Fatalf("seed %d breaks nothing", seed)
 		}
@@ -124,7 +124,7 @@ func TestAloneEachFaultIsOverLongBeforeTheNext(t *testing.T) {
 			}
 		}
 
-		if !reflect.DeepEqual(plan, PlanIsolated(seed, length, 2)) {
+		if !reflect.DeepEqual(plan, PlanIsolated(seed, length, 2, Engines{})) {
 			t.Fatalf("two plans of seed %d differ", seed)
 		}
 	}
