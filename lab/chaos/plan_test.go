@@ -2,6 +2,8 @@ package chaos
 
 import (
 	"reflect"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -22,7 +24,7 @@ func TestEveryKindOfFaultComesWithinHalfAMinute(t *testing.T) {
 		for _, f := range Plan(seed, 30*time.Second, 2, Engines{}) {
 			seen[f.Kind]++
 		}
-		if len(seen) != len(allKinds) {
+		if len(seen) != len(Engines{}.kinds()) {
 			t.Fatalf("seed %d has only %v", seed, seen)
 		}
 	}
@@ -42,6 +44,61 @@ func TestNoPartIsBrokenTwiceAtATimeAndAllIsWholeInTheEnd(t *testing.T) {
 				t.Fatalf("seed %d: %v is about no node", seed, f)
 			}
 		}
+	}
+}
+
+func TestEachEngineHasItsOwnFaults(t *testing.T) {
+	for _, c := range []struct {
+		on         Engines
+		has, lacks []Kind
+	}{
+		{Engines{}, []Kind{KillRedis, PauseRedis, FlushRedis, KillPostgres, FullDisk},
+			[]Kind{FailOverRedis, PauseMaster, Reshard, PromoteStandby, RestartPgBouncer}},
+		{Engines{Redis: RedisCluster}, []Kind{FailOverRedis, PauseMaster, Reshard, FlushRedis}, []Kind{KillRedis, PauseRedis}},
+		{Engines{Database: PostgresPgBouncer}, []Kind{RestartPgBouncer, KillPostgres, FullDisk}, []Kind{PromoteStandby}},
+		{Engines{RedisCluster, PostgresStandby}, []Kind{PromoteStandby, Reshard}, []Kind{KillPostgres, FullDisk, RestartPgBouncer}},
+	} {
+		seen := map[Kind]bool{}
+		for seed := range uint64(100) {
+			for _, f := range append(Plan(seed, time.Minute, 2, c.on), PlanIsolated(seed, 5*time.Minute, 2, c.on)...) {
+				seen[f.Kind] = true
+				if f.Line == LineRedis && c.on.Redis == RedisCluster {
+					t.Fatalf("%+v: %v is no line of a cluster", c.on, f)
+				}
+			}
+		}
+
+		for _, k := range c.has {
+			if !seen[k] {
+				t.Errorf("%+v lacks %s", c.on, k)
+			}
+		}
+		for _, k := range c.lacks {
+			if seen[k] {
+				t.Errorf("%+v has %s", c.on, k)
+			}
+		}
+	}
+
+	if told := strings.Join((Engines{RedisCluster, PostgresStandby}).leftOut(), "\n"); !strings.Contains(told, "lines to redis: ") ||
+		!strings.Contains(told, "full disk: ") {
+		t.Errorf("left out without a reason: %q", told)
+	}
+	if err := (Engines{RedisServer, "mysql"}).validate(); err == nil {
+		t.Error("a database that is none is taken")
+	}
+}
+
+// TestThePlansOfOneServerStayTheSame keeps the runs of earlier builds
+// repeatable: engines with faults of their own change nothing here.
+func TestThePlansOfOneServerStayTheSame(t *testing.T) {
+	plan := Plan(7, time.Minute, 2, Engines{})
+	var got []string
+	for _, f := range plan[:4] {
+		got = append(got, f.String())
+	}
+	if want := []string{"skew clock 1, -42.5 s", "hog", "black-hole line 1 provider down", "pause node 1"}; !slices.Equal(got, want) {
+		t.Errorf("%q", got)
 	}
 }
 
@@ -119,7 +176,7 @@ func TestAloneEachFaultIsOverLongBeforeTheNext(t *testing.T) {
 			if i > 0 && f.At < plan[i-1].At+plan[i-1].Lasts+isolationPause || f.At+f.Lasts > length {
 				t.Fatalf("seed %d: %v at %v for %v of %v", seed, f, f.At, f.Lasts, length)
 			}
-			if seen[f.Kind]++; seen[f.Kind] > 1+i/len(allKinds) {
+			if seen[f.Kind]++; seen[f.Kind] > 1+i/len(Engines{}.kinds()) {
 				t.Fatalf("seed %d: %v comes again before all others", seed, f)
 			}
 		}
