@@ -101,9 +101,9 @@ func (n *nemesis) breakPart(ctx context.Context, f Fault) (heal func() error, er
 	case FlushRedis:
 		return nothingToHeal, c.flushRedis(ctx)
 	case FailOverRedis:
-		return c.killMaster(ctx)
+		return c.killMaster(ctx, f.Amount)
 	case PauseMaster:
-		return c.pauseMaster(ctx)
+		return c.pauseMaster(ctx, f.Amount)
 	case Reshard:
 		return nothingToHeal, c.reshard(ctx, f.Amount)
 	case PromoteStandby:

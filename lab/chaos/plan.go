@@ -58,8 +58,8 @@ var allLines = []Line{LinePhones, LinePostgres, LineRedis, LineProvider}
 
 // Fault is one thing that is broken for a while. Node counts from 1, and is 0
 // for a fault that affects no single node. Up means the direction away from the
-// side that connected. Amount is in milliseconds, bytes or percent, or the group
-// of channels that moves, as the Kind says. At counts from the beginning of the run; Lasts is 0 for a fault that is
+// side that connected. Amount is in milliseconds, bytes or percent, or the
+// number of a master or of a group of channels, as the Kind says. At counts from the beginning of the run; Lasts is 0 for a fault that is
 // over at once.
 type Fault struct {
 	Kind   Kind          `json:"kind"`
@@ -148,6 +148,7 @@ const (
 	maxLoss       = 10              // percent
 	maxSkew       = 5 * time.Minute // of a node's clock, either way
 	tagGroups     = 8               // of channels; a reshard moves one group
+	masters       = 3               // of a Redis Cluster
 )
 
 // Plan returns the faults of a run of some length over some nodes, in the order
@@ -205,6 +206,8 @@ func drawFault(rng *rand.Rand, k Kind, nodes int, lines []Line) Fault {
 		f.Amount = 1 + rng.IntN(maxLoss)
 	case SkewClock:
 		f.Amount = int(randomSkew(rng).Milliseconds())
+	case FailOverRedis, PauseMaster:
+		f.Amount = rng.IntN(masters)
 	case Reshard:
 		f.Amount = rng.IntN(tagGroups)
 	}

@@ -63,10 +63,10 @@ func (c *city) flushRedis(ctx context.Context) error {
 	return nil
 }
 
-// killMaster kills the master that keeps the queue. To heal waits until another
-// one has taken its place, and brings it back as a replica.
-func (c *city) killMaster(ctx context.Context) (revive func() error, err error) {
-	address, err := c.cluster.KillMaster(0)
+// killMaster kills the i-th master. To heal waits until another one has taken
+// its place, and brings it back as a replica.
+func (c *city) killMaster(ctx context.Context, i int) (revive func() error, err error) {
+	address, err := c.cluster.KillMaster(i)
 	return c.afterElection(ctx, func(ctx context.Context) error {
 		if err := c.cluster.AwaitFailover(ctx, address); err != nil {
 			return err
@@ -75,10 +75,10 @@ func (c *city) killMaster(ctx context.Context) (revive func() error, err error) 
 	}), err
 }
 
-// pauseMaster stops a master. If the pause is long, another one takes its place
+// pauseMaster stops the i-th master. If the pause is long, another one takes its place
 // meanwhile.
-func (c *city) pauseMaster(ctx context.Context) (wake func() error, err error) {
-	address, err := c.cluster.PauseMaster(0)
+func (c *city) pauseMaster(ctx context.Context, i int) (wake func() error, err error) {
+	address, err := c.cluster.PauseMaster(i)
 	return c.afterElection(ctx, func(context.Context) error { c.cluster.Resume(address); return nil }), err
 }
 

@@ -42,7 +42,7 @@ func (c *city) startStores(ctx context.Context) (ends map[Line][]string, err err
 	}
 
 	if c.cfg.Redis == RedisCluster {
-		c.cluster, err = process.StartRedisCluster(ctx, c.dir, c.guard, 3, 1, redisFlags...)
+		c.cluster, err = process.StartRedisCluster(ctx, c.dir, c.guard, masters, 1, redisFlags...)
 		if err == nil {
 			c.redisAddresses = c.cluster.Addresses()
 		}
