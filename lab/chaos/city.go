@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"os"
 	"slices"
 	"strconv"
@@ -48,8 +49,10 @@ type city struct {
 	cluster  *process.RedisCluster // nil if it is not; see nemesis.parts
 	provider *process.Service
 	nodes    []*node
-	clients  []*clientProcess
-	intruder *clientProcess // nil before startClients
+	// namespaces are those of the nodes; empty if they have none.
+	namespaces []*namespace
+	clients    []*clientProcess
+	intruder   *clientProcess // nil before startClients
 
 	// The goroutines that start ended services again run until stopRun.
 	supervisors *errgroup.Group
@@ -129,15 +132,19 @@ func (c *city) startServices(ctx context.Context, all ...*process.Service) error
 // preparePrograms prepares the provider and the nodes and starts the proxies,
 // but no process yet. Stores are the lines to them.
 func (c *city) preparePrograms(provider string, at []string, stores map[Line][]string) error {
+	if c.cfg.Namespaces {
+		c.openNamespaces(c.runCtx)
+	}
+
 	c.ledgerPath, c.providerURL = c.dir+"/ledger.jsonl", "http://"+provider
 	c.provider = c.newProgramService("payments", process.HTTPAnswers("http://"+provider+"/healthz"), "payments", "--listen", provider,
 		"--ledger", c.ledgerPath, "--secret", providerSecret, "--seed", strconv.FormatUint(c.cfg.Seed, 10),
 		"--lose-reply", "0.1", "--error-500", "0.1", "--hang", "0.4", "--hang-for", "1s",
-		"--webhook", "http://"+at[0]+"/v1/payments/webhook", "--duplicate-hook", "0.2", "--late-hook", "0.2", "--late-by", "3s",
+		"--webhook", "http://"+c.nodeAddress(0, at, false)+"/v1/payments/webhook", "--duplicate-hook", "0.2", "--late-hook", "0.2", "--late-by", "3s",
 		"--reorder-hook", "0.2")
 
 	for i, skew := range clockSkews(c.cfg.Seed, c.cfg.Nodes) {
-		n := &node{directAddress: at[2*i], adminAddress: at[1+2*i], proxies: map[Line]lineProxies{}}
+		n := &node{directAddress: c.nodeAddress(i, at, false), adminAddress: c.nodeAddress(i, at, true), proxies: map[Line]lineProxies{}}
 		c.nodes = append(c.nodes, n)
 
 		name := fmt.Sprintf("node-%d", i+1)
@@ -145,7 +152,7 @@ func (c *city) preparePrograms(provider string, at []string, stores map[Line][]s
 		maps.Copy(ends, stores)
 		for line, to := range ends {
 			for _, end := range to {
-				l, err := newLineProxy(name+" "+string(line), end)
+				l, err := newLineProxy(name+" "+string(line), c.proxyHost(i, line), end)
 				if err != nil {
 					return err
 				}
@@ -159,8 +166,33 @@ func (c *city) preparePrograms(provider string, at []string, stores map[Line][]s
 			"--provider", "http://"+n.proxies[LineProvider].addresses(), "--provider-secret", providerSecret,
 			"--drain-delay", "0s", // no load balancer watches it
 			clockOffset+skew.String())
+		if len(c.namespaces) > 0 {
+			n.Path, n.Args = c.namespaces[i].enter(n.Path, n.Args)
+		}
 	}
 	return nil
+}
+
+// nodeAddress is where the i-th node listens, in its namespace if it has one.
+func (c *city) nodeAddress(i int, at []string, admin bool) string {
+	switch {
+	case len(c.namespaces) > 0 && admin:
+		return net.JoinHostPort(c.namespaces[i].inside, adminInside)
+	case len(c.namespaces) > 0:
+		return net.JoinHostPort(c.namespaces[i].inside, portInside)
+	case admin:
+		return at[1+2*i]
+	}
+	return at[2*i]
+}
+
+// proxyHost is where the proxy of a line listens, so that the side that
+// connects reaches it.
+func (c *city) proxyHost(i int, line Line) string {
+	if len(c.namespaces) > 0 && line != LinePhones {
+		return c.namespaces[i].here
+	}
+	return loopback
 }
 
 // newProgramService returns a service that is another process of this program.
@@ -301,6 +333,7 @@ func (c *city) close(keep bool) error {
 		errs = append(errs, c.provider.Stop(stopWithin))
 	}
 	errs = append(errs, c.stopStores())
+	c.closeNamespaces()
 
 	for _, n := range c.nodes {
 		for _, l := range n.proxies {

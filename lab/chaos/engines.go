@@ -7,10 +7,13 @@ import (
 	"github.com/ridehail/ridehail/lab/process"
 )
 
-// Engines say on what a city keeps its data.
+// Engines say on what a city keeps its data, and where its nodes are.
 type Engines struct {
 	Redis    string // [RedisServer]
 	Database string // [PostgresServer]
+	// Namespaces gives each node a network namespace of its own, where the
+	// machine allows it, so that it can be cut off.
+	Namespaces bool
 }
 
 // What a city runs on.
@@ -38,6 +41,9 @@ func (e Engines) validate() error {
 		!slices.Contains([]string{PostgresServer, PostgresPgBouncer, PostgresStandby}, e.Database) {
 		return errors.New("chaos knows Redis as server or cluster, and the database as server, pgbouncer or standby")
 	}
+	if e.Namespaces && e.Redis == RedisCluster {
+		return errors.New("nodes in namespaces need a Redis server: those of a cluster are on this machine's loopback")
+	}
 	return nil
 }
 
@@ -55,6 +61,8 @@ func (e Engines) kinds() []Kind {
 			return e.Database != PostgresStandby
 		case RestartPgBouncer:
 			return e.Database != PostgresPgBouncer
+		case CutOffNode:
+			return !e.Namespaces
 		}
 		return false
 	})

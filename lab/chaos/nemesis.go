@@ -108,6 +108,8 @@ func (n *nemesis) breakPart(ctx context.Context, f Fault) (heal func() error, er
 		return nothingToHeal, c.reshard(ctx, f.Amount)
 	case PromoteStandby:
 		return c.standby.failOver(ctx)
+	case CutOffNode:
+		return c.namespaces[f.Node-1].cutOff(ctx)
 	case RestartPgBouncer:
 		return killUntilHealed(c.bouncer), nil
 	case FullDisk:

@@ -41,6 +41,8 @@ const (
 	// one follows it.
 	PromoteStandby   Kind = "promote standby"
 	RestartPgBouncer Kind = "restart pgbouncer" // SIGKILL; started again when healed
+	// All packets from and to a node in a network namespace vanish.
+	CutOffNode Kind = "cut off node"
 )
 
 // Line is one of the connections between a node and the rest.
@@ -59,8 +61,8 @@ var allLines = []Line{LinePhones, LinePostgres, LineRedis, LineProvider}
 // Fault is one thing that is broken for a while. Node counts from 1, and is 0
 // for a fault that affects no single node. Up means the direction away from the
 // side that connected. Amount is in milliseconds, bytes or percent, or the
-// number of a master or of a group of channels, as the Kind says. At counts from the beginning of the run; Lasts is 0 for a fault that is
-// over at once.
+// number of a master or of a group of channels, as the Kind says. At counts from
+// the beginning of the run; Lasts is 0 for a fault that is over at once.
 type Fault struct {
 	Kind   Kind          `json:"kind"`
 	Node   int           `json:"node,omitempty"`
@@ -75,7 +77,7 @@ type Fault struct {
 func (f Fault) String() string {
 	direction := map[bool]string{true: "up", false: "down"}[f.Up]
 	switch f.Kind {
-	case KillNode, PauseNode:
+	case KillNode, PauseNode, CutOffNode:
 		return fmt.Sprintf("%s %d", f.Kind, f.Node)
 	case SlowLine:
 		return fmt.Sprintf("%s %d %s %s, %d ms", f.Kind, f.Node, f.Line, direction, f.Amount)
@@ -83,6 +85,8 @@ func (f Fault) String() string {
 		return fmt.Sprintf("%s %d %s %s, %d bytes", f.Kind, f.Node, f.Line, direction, f.Amount)
 	case LossyLine:
 		return fmt.Sprintf("%s %d %s %s, %d %%", f.Kind, f.Node, f.Line, direction, f.Amount)
+	case FailOverRedis, PauseMaster:
+		return fmt.Sprintf("%s %d", f.Kind, f.Amount+1)
 	case BlackHoleLine, ResetLine:
 		return fmt.Sprintf("%s %d %s %s", f.Kind, f.Node, f.Line, direction)
 	case SkewClock:
@@ -96,7 +100,7 @@ func (f Fault) String() string {
 // part at the same time.
 func (f Fault) affectedPart() string {
 	switch f.Kind {
-	case KillNode, PauseNode, SkewClock:
+	case KillNode, PauseNode, SkewClock, CutOffNode:
 		return "nodes" // one at a time, so that another one serves
 	case KillRedis, PauseRedis, FlushRedis, FailOverRedis, PauseMaster, Reshard:
 		return "redis"
@@ -134,11 +138,13 @@ var faultDurations = map[Kind]durationRange{
 	Reshard:          {},
 	PromoteStandby:   {500 * time.Millisecond, 3 * time.Second},
 	RestartPgBouncer: {200 * time.Millisecond, 3 * time.Second},
+	CutOffNode:       {500 * time.Millisecond, 7 * time.Second},
 }
 
 // allKinds has a fixed order; that of a map would differ between runs.
 var allKinds = []Kind{KillNode, PauseNode, KillRedis, PauseRedis, FlushRedis, KillPostgres, SlowLine, BlackHoleLine, ResetLine,
-	CutLine, LossyLine, Storm, SkewClock, FullDisk, Hog, FailOverRedis, PauseMaster, Reshard, PromoteStandby, RestartPgBouncer}
+	CutLine, LossyLine, Storm, SkewClock, FullDisk, Hog, FailOverRedis, PauseMaster, Reshard, PromoteStandby, RestartPgBouncer,
+	CutOffNode}
 
 const (
 	faultInterval = 2 * time.Second // between the beginnings of two faults
@@ -191,7 +197,7 @@ func drawFault(rng *rand.Rand, k Kind, nodes int, lines []Line) Fault {
 	s := faultDurations[k]
 	f := Fault{Kind: k, Lasts: s.least + randomBelow(rng, s.most-s.least)}
 	switch k {
-	case KillNode, PauseNode, SkewClock:
+	case KillNode, PauseNode, SkewClock, CutOffNode:
 		f.Node = 1 + rng.IntN(nodes)
 	case SlowLine, BlackHoleLine, ResetLine, CutLine, LossyLine:
 		f.Node, f.Line, f.Up = 1+rng.IntN(nodes), lines[rng.IntN(len(lines))], rng.IntN(2) == 0

@@ -56,7 +56,7 @@ func TestEachEngineHasItsOwnFaults(t *testing.T) {
 			[]Kind{FailOverRedis, PauseMaster, Reshard, PromoteStandby, RestartPgBouncer}},
 		{Engines{Redis: RedisCluster}, []Kind{FailOverRedis, PauseMaster, Reshard, FlushRedis}, []Kind{KillRedis, PauseRedis}},
 		{Engines{Database: PostgresPgBouncer}, []Kind{RestartPgBouncer, KillPostgres, FullDisk}, []Kind{PromoteStandby}},
-		{Engines{RedisCluster, PostgresStandby}, []Kind{PromoteStandby, Reshard}, []Kind{KillPostgres, FullDisk, RestartPgBouncer}},
+		{Engines{Redis: RedisCluster, Database: PostgresStandby}, []Kind{PromoteStandby, Reshard}, []Kind{KillPostgres, FullDisk, RestartPgBouncer}},
 	} {
 		seen := map[Kind]bool{}
 		for seed := range uint64(100) {
@@ -80,11 +80,11 @@ func TestEachEngineHasItsOwnFaults(t *testing.T) {
 		}
 	}
 
-	if told := strings.Join((Engines{RedisCluster, PostgresStandby}).leftOut(), "\n"); !strings.Contains(told, "lines to redis: ") ||
+	if told := strings.Join((Engines{Redis: RedisCluster, Database: PostgresStandby}).leftOut(), "\n"); !strings.Contains(told, "lines to redis: ") ||
 		!strings.Contains(told, "full disk: ") {
 		t.Errorf("left out without a reason: %q", told)
 	}
-	if err := (Engines{RedisServer, "mysql"}).validate(); err == nil {
+	if err := (Engines{Redis: RedisServer, Database: "mysql"}).validate(); err == nil {
 		t.Error("a database that is none is taken")
 	}
 }

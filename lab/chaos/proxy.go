@@ -39,10 +39,10 @@ func (l lineProxies) each(do func(*lineProxy) error) error {
 	return errors.Join(errs...)
 }
 
-// newLineProxy starts to forward from an address of its own on loopback.
-func newLineProxy(name, to string) (*lineProxy, error) {
+// newLineProxy starts to forward from an address of its own on a host.
+func newLineProxy(name, host, to string) (*lineProxy, error) {
 	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
-	l := &lineProxy{proxy: toxiproxy.NewProxy(server, name, "127.0.0.1:0", to)}
+	l := &lineProxy{proxy: toxiproxy.NewProxy(server, name, host+":0", to)}
 	if err := l.proxy.Start(); err != nil {
 		return nil, fmt.Errorf("proxy %s: %w", name, err)
 	}
