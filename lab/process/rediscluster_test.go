@@ -17,7 +17,8 @@ func TestARedisClusterFailsOverAndMovesSlots(t *testing.T) {
 	if err := c.MoveSlots(t.Context(), 0, 1, 20); err != nil {
 		t.Fatal(err)
 	}
-	// Two keys of one slot move once, to the next master, and not back.
+	// Two of the keys share a slot. It moves to the next master, and to the one
+	// after that.
 	for range 2 {
 		if err := c.MoveSlotsOf(t.Context(), "{settlements}", "{settlements}:dead", "{members}"); err != nil {
 			t.Fatal(err)
