@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/http/httptest"
@@ -264,11 +263,34 @@ func TestAJobWhoseReplyWasLostHasOneEffect(t *testing.T) {
 	}
 }
 
+// TestAnAckThatIsCutInTheMiddleLeavesNoEntry ends the connection between the
+// two commands of an ack. An entry that is acknowledged and not deleted is
+// neither delivered again nor gone.
+func TestAnAckThatIsCutInTheMiddleLeavesNoEntry(t *testing.T) {
+	server := startRedis(t)
+	lossy := newLossy(t, server.Address)
+	r := openRedis(t, server.URL)
+	if err := r.EnqueueJob(t.Context(), settlements, "t", []byte("t")); err != nil {
+		t.Fatal(err)
+	}
+
+	var done atomic.Int64
+	worker := &events.Worker{Redis: openRedis(t, "redis://"+lossy.address+"/0"), Stream: settlements, Consumer: "n",
+		Heartbeat: 50 * time.Millisecond, Handle: func(context.Context, string, []byte) error {
+			lossy.cuts.Store(done.Add(1) == 1)
+			return nil
+		}}
+	startWork(t, worker.Run)
+	waitUntil(t, "the job is done again and gone", func() bool { return done.Load() > 1 && countOutstanding(t, r) == 0 })
+}
+
 // lossyProxy is a line to a server that, once it is armed, loses the next reply
-// and the connection with it.
+// and the connection with it. While it cuts, connections end before the next
+// XDEL.
 type lossyProxy struct {
 	address string
 	armed   atomic.Bool
+	cuts    atomic.Bool
 }
 
 func newLossy(t *testing.T, to string) *lossyProxy {
@@ -292,7 +314,7 @@ func newLossy(t *testing.T, to string) *lossyProxy {
 				continue
 			}
 
-			pipes.Go(func() { _, _ = io.Copy(far, near); _ = far.Close() })
+			pipes.Go(func() { l.carryRequests(far, near); _ = far.Close() })
 			pipes.Go(func() { l.carryReplies(near, far); _ = near.Close(); _ = far.Close() })
 		}
 	})
@@ -300,6 +322,24 @@ func newLossy(t *testing.T, to string) *lossyProxy {
 	// This runs after the clients are closed.
 	t.Cleanup(func() { _ = ln.Close(); pipes.Wait() })
 	return l
+}
+
+func (l *lossyProxy) carryRequests(far, near net.Conn) {
+	buf := make([]byte, 16<<10)
+	for {
+		n, err := near.Read(buf)
+		if err != nil {
+			return
+		}
+		at := bytes.Index(buf[:n], []byte("xdel"))
+		cut := at >= 0 && l.cuts.Load()
+		if cut {
+			n = at
+		}
+		if _, err := far.Write(buf[:n]); err != nil || cut {
+			return
+		}
+	}
 }
 
 func (l *lossyProxy) carryReplies(near, far net.Conn) {

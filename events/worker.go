@@ -247,11 +247,12 @@ func (w *Worker) completeJob(ctx context.Context, j Job) {
 	}
 }
 
-// deleteEntry acknowledges a stream entry and deletes it.
+// deleteEntry acknowledges a stream entry and deletes it, both or neither: an
+// entry that is only acknowledged would stay for ever.
 func (w *Worker) deleteEntry(ctx context.Context, j Job) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*replyTimeout)
 	defer cancel()
-	pipe := w.Redis.commands.Pipeline()
+	pipe := w.Redis.commands.TxPipeline()
 	pipe.XAck(ctx, w.streamKey(), workerGroup, j.entryID)
 	pipe.XDel(ctx, w.streamKey(), j.entryID)
 	_, err := pipe.Exec(ctx)

@@ -6,19 +6,21 @@ import (
 	"time"
 
 	"github.com/ridehail/ridehail/lab/chaos"
-	servers "github.com/ridehail/ridehail/lab/process"
 )
 
 type chaosCmd struct {
-	For      time.Duration `help:"How long to inject faults; start and check take extra time." default:"60s" range:"10s.."`
-	Seed     uint64        `help:"The same seed injects the same faults at the same times." default:"1"`
-	Nodes    int           `help:"How many nodes." default:"2" range:"1..20"`
-	Drivers  int           `help:"How many simulated drivers." default:"120" range:"1..1000000"`
-	Riders   int           `help:"How many simulated riders." default:"80" range:"1..1000000"`
-	Speed    float64       `help:"Seconds of city time per second, so that rides end within a run." default:"40" range:"0.01..1000"`
-	Alone    bool          `help:"Heal each fault, and let the city recover, before the next; for measuring."`
-	JSON     bool          `help:"Print one JSON object."`
-	Markdown bool          `help:"Print the figures as tables in Markdown."`
+	For        time.Duration `help:"How long to inject faults; start and check take extra time." default:"60s" range:"10s.."`
+	Seed       uint64        `help:"The same seed injects the same faults at the same times." default:"1"`
+	Nodes      int           `help:"How many nodes." default:"2" range:"1..20"`
+	Drivers    int           `help:"How many simulated drivers." default:"120" range:"1..1000000"`
+	Riders     int           `help:"How many simulated riders." default:"80" range:"1..1000000"`
+	Redis      string        `help:"What the nodes' Redis is: one server, or a Redis Cluster of three masters with a replica each." enum:"server,cluster" default:"server"`
+	Database   string        `help:"How the nodes reach Postgres: a server, through PgBouncer, or a primary with a standby that confirms each commit." enum:"server,pgbouncer,standby" default:"server"`
+	Namespaces bool          `help:"Give each node a network namespace of its own, so that it can be cut off; needs root on Linux."`
+	Speed      float64       `help:"Seconds of city time per second, so that rides end within a run." default:"40" range:"0.01..1000"`
+	Alone      bool          `help:"Heal each fault, and let the city recover, before the next; for measuring."`
+	JSON       bool          `help:"Print one JSON object."`
+	Markdown   bool          `help:"Print the figures as tables in Markdown."`
 }
 
 func (chaosCmd) Help() string {
@@ -31,11 +33,12 @@ func (c *chaosCmd) Run(ctx context.Context, p *process) error {
 	if min(c.Drivers, c.Riders) < c.Nodes {
 		return fmt.Errorf("%w: --drivers and --riders must each be as many as --nodes or more", errUsage)
 	}
-	if err := servers.MissingServers(); err != nil {
+	engines := chaos.Engines{Redis: c.Redis, Database: c.Database, Namespaces: c.Namespaces}
+	if err := engines.MissingServers(); err != nil {
 		return fmt.Errorf("%w: %w", errUnreachable, err)
 	}
 	r, err := chaos.Run(ctx, chaos.Config{For: c.For, Seed: c.Seed, Nodes: c.Nodes, Drivers: c.Drivers, Riders: c.Riders,
-		Isolated: c.Alone, Speed: c.Speed, Log: p.log})
+		Isolated: c.Alone, Engines: engines, Speed: c.Speed, Log: p.log})
 	if err != nil {
 		return err
 	}

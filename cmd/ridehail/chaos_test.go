@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -170,19 +171,24 @@ func (r *chaosRun) awaitNothingLeft(t *testing.T, groups []int) {
 	}
 }
 
-func TestHalfAMinuteOfChaosBreaksNoPromise(t *testing.T) {
+// runChaos returns the report of a run in which no promise was broken.
+func runChaos(t *testing.T, args ...string) (got chaos.Report) {
+	t.Helper()
 	slowtest.Require(t)
-	r := startChaos(t, "--for", "25s", "--seed", "1", "--drivers", "60", "--riders", "40", "--json")
+	r := startChaos(t, append([]string{"--drivers", "60", "--riders", "40", "--json"}, args...)...)
 	r.readLogUntil("")
 
 	err := r.Wait()
-	var got chaos.Report
 	if jerr := json.Unmarshal(r.out.Bytes(), &got); jerr != nil || err != nil {
 		t.Fatalf("%v, %v: %s", err, jerr, r.out.String())
 	}
-
 	t.Log("\n" + got.Text())
-	if len(got.Windows)+len(got.LeftOut) < 15 || got.Load.Kills < 3 || got.Load.Reconnects == 0 || got.Load.Completed == 0 {
+	return got
+}
+
+func TestHalfAMinuteOfChaosBreaksNoPromise(t *testing.T) {
+	got := runChaos(t, "--for", "25s", "--seed", "1", "--namespaces")
+	if len(got.Windows)+len(got.LeftOut) < 16 || got.Load.Kills < 3 || got.Load.Reconnects == 0 || got.Load.Completed == 0 {
 		t.Errorf("too little happened: %+v, %d faults", got.Load, len(got.Windows))
 	}
 	if len(got.Targets) < 10 || len(got.Recoveries) < 11 || got.Operations.Total == 0 || len(got.Resources) != got.Nodes ||
@@ -202,15 +208,45 @@ func TestHalfAMinuteOfChaosBreaksNoPromise(t *testing.T) {
 	}
 }
 
+// TestFailoversOfRedisAndPostgresBreakNoPromise runs on a Redis Cluster and on a
+// Postgres with a standby. Among the promises are that nothing is stuck in the
+// outbox and that no job is left in the queue.
+func TestFailoversOfRedisAndPostgresBreakNoPromise(t *testing.T) {
+	got := runChaos(t, "--for", "20s", "--seed", "1", "--redis", "cluster", "--database", "standby")
+	var seen []string
+	for _, w := range got.Windows {
+		seen = append(seen, w.Fault)
+	}
+	for _, want := range []chaos.Kind{chaos.FailOverRedis, chaos.PauseMaster, chaos.Reshard, chaos.PromoteStandby} {
+		if !slices.ContainsFunc(seen, func(fault string) bool { return strings.HasPrefix(fault, string(want)) }) {
+			t.Errorf("%s never happened: %v", want, seen)
+		}
+	}
+
+	kept := map[string]int{}
+	for _, i := range got.Invariants {
+		kept[i.Name] = i.Checked
+	}
+	for _, want := range []string{"nothing is stuck in the outbox", "no job is left in the queue"} {
+		if kept[want] == 0 {
+			t.Errorf("%s: never checked", want)
+		}
+	}
+	if len(got.LeftOut) == 0 || got.Load.Completed == 0 {
+		t.Errorf("left out %q, did %+v", got.LeftOut, got.Load)
+	}
+}
+
 func TestChaosThatIsInterruptedLeavesNothingBehind(t *testing.T) {
-	r := startChaos(t, "--for", "60s", "--nodes", "1", "--drivers", "10", "--riders", "10")
+	r := startChaos(t, "--for", "60s", "--nodes", "1", "--drivers", "10", "--riders", "10",
+		"--redis", "cluster", "--database", "standby")
 	if !r.readLogUntil("the city lives") {
 		t.Fatal("the city never lived")
 	}
 
 	groups := r.childGroups(t)
-	if len(groups) < 9 {
-		// Postgres, Redis, provider, node, drivers, riders, operators,
+	if len(groups) < 15 {
+		// two Postgres, six Redis, provider, node, drivers, riders, operators,
 		// intruder, guard
 		t.Errorf("only %d children", len(groups))
 	}

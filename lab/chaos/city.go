@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"net"
 	"os"
 	"slices"
 	"strconv"
@@ -34,18 +36,23 @@ type city struct {
 	unavailable map[Kind]string // why a kind of fault cannot be made here
 
 	// Addresses of the services themselves, not of proxies.
-	databaseURL  string
-	providerURL  string
-	redisAddress string // HOST:PORT
-	ledgerPath   string // of the provider's file
+	databaseURL    string
+	providerURL    string
+	redisAddresses []string // HOST:PORT, of all servers
+	ledgerPath     string   // of the provider's file
 
 	// Processes.
 	postgres *process.Service
-	redis    *process.Service
+	standby  *standbyPair          // of it and its standby; nil without one
+	bouncer  *process.Service      // nil without PgBouncer
+	redis    *process.Service      // nil if this is a cluster
+	cluster  *process.RedisCluster // nil if it is not; see nemesis.parts
 	provider *process.Service
 	nodes    []*node
-	clients  []*clientProcess
-	intruder *clientProcess // nil before startClients
+	// namespaces are those of the nodes; empty if they have none.
+	namespaces []*namespace
+	clients    []*clientProcess
+	intruder   *clientProcess // nil before startClients
 
 	// The goroutines that start ended services again run until stopRun.
 	supervisors *errgroup.Group
@@ -58,7 +65,7 @@ type node struct {
 	*process.Service
 	directAddress string // past the proxy
 	adminAddress  string
-	proxies       map[Line]*lineProxy
+	proxies       map[Line]lineProxies
 }
 
 const clockOffset = "--clock-offset="
@@ -67,7 +74,7 @@ const clockOffset = "--clock-offset="
 func (n *node) setClock(off time.Duration) { n.SetLastArg(clockOffset + off.String()) }
 
 // publicURL is the address for phones, through the proxy.
-func (n *node) publicURL() string { return "http://" + n.proxies[LinePhones].address }
+func (n *node) publicURL() string { return "http://" + n.proxies[LinePhones].addresses() }
 
 // clientProcess is a process of simulated drivers, riders, operators or the
 // intruder.
@@ -87,77 +94,105 @@ func newCity(ctx context.Context, cfg Config) (c *city, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, startWithin, fmt.Errorf("not within %v", startWithin))
 	defer cancel()
 
-	at, err := process.FreeAddresses(3 + 2*cfg.Nodes)
+	c.runCtx, c.stopRun = context.WithCancel(context.WithoutCancel(ctx))
+	stores, err := c.startStores(ctx)
 	if err != nil {
 		return c, err
 	}
-	if err := c.prepareServices(ctx, at); err != nil {
+
+	at, err := process.FreeAddresses(1 + 2*cfg.Nodes)
+	if err != nil {
+		return c, err
+	}
+	if err := c.preparePrograms(at[0], at[1:], stores); err != nil {
 		return c, err
 	}
 
-	c.runCtx, c.stopRun = context.WithCancel(context.WithoutCancel(ctx))
-	services := c.listServices()
-	for i, s := range services {
-		c.supervisors.Go(func() error { return s.Supervise(c.runCtx) })
-		if i < 2 || i == len(services)-1 {
-			// Nodes need the stores, and no order among themselves.
-			if err := s.AwaitReady(ctx); err != nil {
-				return c, err
-			}
-		}
+	// Nodes need the stores, and no order among themselves.
+	programs := []*process.Service{c.provider}
+	for _, n := range c.nodes {
+		programs = append(programs, n.Service)
 	}
-
-	for _, s := range services {
-		if err := s.AwaitReady(ctx); err != nil {
-			return c, err
-		}
-	}
-	return c, nil
+	return c, c.startServices(ctx, programs...)
 }
 
-// prepareServices prepares the services and starts the proxies, but no process
-// yet.
-func (c *city) prepareServices(ctx context.Context, at []string) error {
-	pg, redis, provider := at[0], at[1], at[2]
-	if err := c.preparePostgres(ctx, pg); err != nil {
-		return err
+// startServices starts services and waits until all are ready.
+func (c *city) startServices(ctx context.Context, all ...*process.Service) error {
+	for _, s := range all {
+		c.supervisors.Go(func() error { return s.Supervise(c.runCtx) })
+	}
+	for _, s := range all {
+		if err := s.AwaitReady(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// preparePrograms prepares the provider and the nodes and starts the proxies,
+// but no process yet. Stores are the lines to them.
+func (c *city) preparePrograms(provider string, at []string, stores map[Line][]string) error {
+	if c.cfg.Namespaces {
+		c.openNamespaces(c.runCtx)
 	}
 
-	c.redisAddress = redis
-	if err := c.prepareRedis(redis); err != nil {
-		return err
-	}
-	c.ledgerPath = c.dir + "/ledger.jsonl"
+	c.ledgerPath, c.providerURL = c.dir+"/ledger.jsonl", "http://"+provider
 	c.provider = c.newProgramService("payments", process.HTTPAnswers("http://"+provider+"/healthz"), "payments", "--listen", provider,
 		"--ledger", c.ledgerPath, "--secret", providerSecret, "--seed", strconv.FormatUint(c.cfg.Seed, 10),
 		"--lose-reply", "0.1", "--error-500", "0.1", "--hang", "0.4", "--hang-for", "1s",
-		"--webhook", "http://"+at[3]+"/v1/payments/webhook", "--duplicate-hook", "0.2", "--late-hook", "0.2", "--late-by", "3s",
+		"--webhook", "http://"+c.nodeAddress(0, at, false)+"/v1/payments/webhook", "--duplicate-hook", "0.2", "--late-hook", "0.2", "--late-by", "3s",
 		"--reorder-hook", "0.2")
 
 	for i, skew := range clockSkews(c.cfg.Seed, c.cfg.Nodes) {
-		n := &node{directAddress: at[3+2*i], adminAddress: at[4+2*i], proxies: map[Line]*lineProxy{}}
+		n := &node{directAddress: c.nodeAddress(i, at, false), adminAddress: c.nodeAddress(i, at, true), proxies: map[Line]lineProxies{}}
 		c.nodes = append(c.nodes, n)
 
 		name := fmt.Sprintf("node-%d", i+1)
-		ends := map[Line]string{LinePhones: n.directAddress, LinePostgres: pg, LineRedis: redis, LineProvider: provider}
+		ends := map[Line][]string{LinePhones: {n.directAddress}, LineProvider: {provider}}
+		maps.Copy(ends, stores)
 		for line, to := range ends {
-			l, err := newLineProxy(name+" "+string(line), to)
-			if err != nil {
-				return err
+			for _, end := range to {
+				l, err := newLineProxy(name+" "+string(line), c.proxyHost(i, line), end)
+				if err != nil {
+					return err
+				}
+				n.proxies[line] = append(n.proxies[line], l)
 			}
-			n.proxies[line] = l
 		}
 
 		n.Service = c.newProgramService(name, process.HTTPAnswers("http://"+n.directAddress+"/readyz"), "serve", "--dev-tokens", "--name", name,
 			"--listen", n.directAddress, "--admin", n.adminAddress, "--speed", formatFloat(c.cfg.Speed),
-			"--database", process.PostgresURL(n.proxies[LinePostgres].address), "--redis", process.RedisURL(n.proxies[LineRedis].address),
-			"--provider", "http://"+n.proxies[LineProvider].address, "--provider-secret", providerSecret,
+			"--database", c.postgresURL(n.proxies[LinePostgres].addresses()), "--redis", c.redisURL(n),
+			"--provider", "http://"+n.proxies[LineProvider].addresses(), "--provider-secret", providerSecret,
 			"--drain-delay", "0s", // no load balancer watches it
 			clockOffset+skew.String())
+		if len(c.namespaces) > 0 {
+			n.Path, n.Args = c.namespaces[i].enter(n.Path, n.Args)
+		}
 	}
-
-	c.databaseURL, c.providerURL = process.PostgresURL(pg), "http://"+provider
 	return nil
+}
+
+// nodeAddress is where the i-th node listens, in its namespace if it has one.
+func (c *city) nodeAddress(i int, at []string, admin bool) string {
+	switch {
+	case len(c.namespaces) > 0 && admin:
+		return net.JoinHostPort(c.namespaces[i].inside, adminInside)
+	case len(c.namespaces) > 0:
+		return net.JoinHostPort(c.namespaces[i].inside, portInside)
+	case admin:
+		return at[1+2*i]
+	}
+	return at[2*i]
+}
+
+// proxyHost is where the proxy of a line listens, so that the side that
+// connects reaches it.
+func (c *city) proxyHost(i int, line Line) string {
+	if len(c.namespaces) > 0 && line != LinePhones {
+		return c.namespaces[i].here
+	}
+	return loopback
 }
 
 // newProgramService returns a service that is another process of this program.
@@ -294,16 +329,15 @@ func (c *city) close(keep bool) error {
 	}
 
 	errs = append(errs, team.Wait())
-	for _, s := range []*process.Service{c.provider, c.redis, c.postgres} {
-		// Postgres calls this its fast shutdown.
-		if s != nil {
-			errs = append(errs, s.Stop(stopWithin))
-		}
+	if c.provider != nil {
+		errs = append(errs, c.provider.Stop(stopWithin))
 	}
+	errs = append(errs, c.stopStores())
+	c.closeNamespaces()
 
 	for _, n := range c.nodes {
 		for _, l := range n.proxies {
-			errs = append(errs, l.close())
+			errs = append(errs, l.each((*lineProxy).close))
 		}
 	}
 
@@ -321,9 +355,9 @@ func (c *city) close(keep bool) error {
 	return errors.Join(errs...)
 }
 
-// listServices returns the services in the order of their start.
+// listServices returns all services.
 func (c *city) listServices() []*process.Service {
-	out := []*process.Service{c.postgres, c.redis, c.provider}
+	out := append(c.listStores(), c.provider)
 	for _, n := range c.nodes {
 		out = append(out, n.Service)
 	}

@@ -47,7 +47,7 @@ func TestAFullDiskTakesNothingMoreUntilThereIsRoom(t *testing.T) {
 
 func TestWhatCannotBeBrokenIsLeftOutAndSaid(t *testing.T) {
 	c := &city{unavailable: map[Kind]string{FullDisk: "no root"}}
-	plan := Plan(1, 60e9, 2)
+	plan := Plan(1, 60e9, 2, Engines{})
 
 	whole := len(plan)
 	can, left := c.feasibleFaults(plan)
@@ -61,7 +61,7 @@ func TestWhatCannotBeBrokenIsLeftOutAndSaid(t *testing.T) {
 		}
 	}
 
-	if _, left := (&city{}).feasibleFaults(Plan(1, 60e9, 2)); len(left) != 0 {
+	if _, left := (&city{}).feasibleFaults(Plan(1, 60e9, 2, Engines{})); len(left) != 0 {
 		t.Errorf("left out without a reason: %q", left)
 	}
 }

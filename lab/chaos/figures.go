@@ -28,7 +28,7 @@ func (c *city) startMeasuring(ctx context.Context) (*measurements, error) {
 
 	f := &measurements{city: c, store: s, watcher: newWatcher(c, s), takeovers: &takeoverWatcher{db: s,
 		pending: func(ctx context.Context, node string) ([]trips.TripID, error) {
-			return pendingJobs(ctx, c.redisAddress, node)
+			return c.pendingJobs(ctx, node)
 		}}}
 	f.watchCtx, f.stopWatching = context.WithCancel(ctx)
 	return f, nil

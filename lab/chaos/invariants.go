@@ -71,9 +71,9 @@ func (c *city) checkPhones(load *Load) (Invariant, error) {
 
 // checkProcesses checks that no process ended by itself, and that no log has an
 // alarming line.
-func (c *city) checkProcesses(odd []string) ([]Invariant, error) {
+func (c *city) checkProcesses(ctx context.Context, odd []string) ([]Invariant, error) {
 	lived := Invariant{Name: "no process ended by itself", Checked: len(c.clients)}
-	for _, row := range odd {
+	for _, row := range append(odd, c.checkCluster(ctx)...) {
 		lived.check(false, "%s", row)
 	}
 
@@ -86,16 +86,17 @@ func (c *city) checkProcesses(odd []string) ([]Invariant, error) {
 
 	calm := Invariant{Name: "no log tells of a panic or a data race"}
 	logs, err := filepath.Glob(c.dir + "/*.log")
-	if err != nil {
+	more, merr := filepath.Glob(c.dir + "/*/*.log") // of servers of which there are more
+	if err := errors.Join(err, merr); err != nil {
 		return nil, err
 	}
 
-	for _, name := range logs {
+	for _, name := range append(logs, more...) {
 		rows, err := findAlarms(name)
 		if err != nil {
 			return nil, err
 		}
-		calm.check(len(rows) == 0, "%s: %s", filepath.Base(name), strings.Join(rows, "; "))
+		calm.check(len(rows) == 0, "%s: %s", name, strings.Join(rows, "; "))
 	}
 
 	return []Invariant{lived, calm}, nil
@@ -142,8 +143,12 @@ func (c *city) checkInvariants(ctx context.Context, r *Report, odd []string) (er
 		return err
 	}
 
+	drained, err := c.checkQueue(ctx)
+	if err != nil {
+		return err
+	}
 	phones, err := c.checkPhones(&r.Load)
-	well, herr := c.checkProcesses(odd)
+	well, herr := c.checkProcesses(ctx, odd)
 	shut, ierr := c.checkIntruder(ctx, s)
 	if err := errors.Join(err, herr, ierr); err != nil {
 		return err
@@ -153,7 +158,7 @@ func (c *city) checkInvariants(ctx context.Context, r *Report, odd []string) (er
 		r.Invariants = append(r.Invariants, Invariant{Name: i.Name, Checked: i.Checked, Violations: i.Violations, Rows: i.Rows})
 	}
 	r.Load.Commands, r.Load.Ambiguous = kept.Commands, kept.Ambiguous
-	r.Invariants = append(r.Invariants, phones, shut)
+	r.Invariants = append(r.Invariants, drained, phones, shut)
 	r.Invariants = append(r.Invariants, well...)
 	return nil
 }

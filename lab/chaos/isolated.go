@@ -15,14 +15,14 @@ const isolationPause = 8 * time.Second
 // The plan depends on the arguments alone. It has as many faults as fit into
 // the length, and one at least. All kinds come once, in random order, before
 // any comes again.
-func PlanIsolated(seed uint64, length time.Duration, nodes int) (plan []Fault) {
+func PlanIsolated(seed uint64, length time.Duration, nodes int, on Engines) (plan []Fault) {
 	rng := rand.New(rand.NewPCG(seed, 0x616c6f6e65))
 	var deck []Kind
 	for at := min(warmUp, length/6); ; {
 		if len(deck) == 0 {
-			deck = shuffleKinds(rng, allKinds)
+			deck = shuffleKinds(rng, on.kinds())
 		}
-		f := drawFault(rng, deck[0], nodes)
+		f := drawFault(rng, deck[0], nodes, on.lines())
 		deck = deck[1:]
 
 		f.At = at

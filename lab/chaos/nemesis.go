@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -28,12 +29,20 @@ type nemesis struct {
 	// goroutines.
 	onFault func(Strike)
 	strikes []Strike // each written by one goroutine of run
+	// parts are locked while a fault affects them. A heal may take longer than
+	// planned, such as until another master of Redis is elected.
+	parts map[string]*sync.Mutex
 }
 
 // run returns when the last fault is healed. When ctx ends, it heals at once.
 func (n *nemesis) run(ctx context.Context, plan []Fault) error {
 	begin := time.Now()
 	n.strikes = make([]Strike, len(plan))
+	n.parts = map[string]*sync.Mutex{}
+	for _, f := range plan {
+		n.parts[f.affectedPart()] = new(sync.Mutex)
+	}
+
 	team, ctx := errgroup.WithContext(ctx)
 	for i, f := range plan {
 		team.Go(func() error { return n.injectFault(ctx, begin, &n.strikes[i], f) })
@@ -45,6 +54,10 @@ func (n *nemesis) injectFault(ctx context.Context, begin time.Time, hit *Strike,
 	if !sleep.Until(ctx, begin.Add(f.At)) {
 		return ctx.Err()
 	}
+	part := n.parts[f.affectedPart()]
+	part.Lock()
+	defer part.Unlock()
+
 	n.city.cfg.Log.Info("break", "fault", f.String(), "for", f.Lasts)
 	s := Strike{Fault: f, Begun: time.Now()}
 
@@ -86,14 +99,26 @@ func (n *nemesis) breakPart(ctx context.Context, f Fault) (heal func() error, er
 	case PauseRedis:
 		return pauseUntilHealed(c.redis), nil
 	case FlushRedis:
-		return nothingToHeal, process.RedisDo(ctx, c.redisAddress, "FLUSHALL", "+OK")
+		return nothingToHeal, c.flushRedis(ctx)
+	case FailOverRedis:
+		return c.killMaster(ctx, f.Amount)
+	case PauseMaster:
+		return c.pauseMaster(ctx, f.Amount)
+	case Reshard:
+		return nothingToHeal, c.reshard(ctx, f.Amount)
+	case PromoteStandby:
+		return c.standby.failOver(ctx)
+	case CutOffNode:
+		return c.namespaces[f.Node-1].cutOff(ctx)
+	case RestartPgBouncer:
+		return killUntilHealed(c.bouncer), nil
 	case FullDisk:
 		return c.fillDisk()
 	case Hog:
 		return c.hogProcessors()
 	case Storm:
 		for _, n := range c.nodes {
-			if err := n.proxies[LinePhones].cutConnections(); err != nil {
+			if err := n.proxies[LinePhones].each((*lineProxy).cutConnections); err != nil {
 				return nil, err
 			}
 		}
@@ -101,7 +126,8 @@ func (n *nemesis) breakPart(ctx context.Context, f Fault) (heal func() error, er
 	}
 
 	line := c.nodes[f.Node-1].proxies[f.Line]
-	return line.removeFault, line.applyFault(f)
+	heal = func() error { return line.each((*lineProxy).removeFault) }
+	return heal, line.each(func(p *lineProxy) error { return p.applyFault(f) })
 }
 
 // feasibleFaults returns the faults that can be made here, and for each kind

@@ -32,6 +32,17 @@ const (
 	SkewClock     Kind = "skew clock" // killed; back with a clock Amount ms off
 	FullDisk      Kind = "full disk"  // no file of Postgres' data can grow
 	Hog           Kind = "hog"        // as many busy loops as processors
+	// Of a Redis Cluster. A master that is killed comes back as a replica when
+	// another one has taken its place.
+	FailOverRedis Kind = "fail over redis master"
+	PauseMaster   Kind = "pause redis master" // SIGSTOP; SIGCONT when healed
+	Reshard       Kind = "reshard"            // slots move to other masters, in use
+	// The primary is killed. When healed, its standby is promoted, and a new
+	// one follows it.
+	PromoteStandby   Kind = "promote standby"
+	RestartPgBouncer Kind = "restart pgbouncer" // SIGKILL; started again when healed
+	// All packets from and to a node in a network namespace vanish.
+	CutOffNode Kind = "cut off node"
 )
 
 // Line is one of the connections between a node and the rest.
@@ -49,9 +60,9 @@ var allLines = []Line{LinePhones, LinePostgres, LineRedis, LineProvider}
 
 // Fault is one thing that is broken for a while. Node counts from 1, and is 0
 // for a fault that affects no single node. Up means the direction away from the
-// side that connected. Amount is in milliseconds, bytes or percent, as the Kind
-// says. At counts from the beginning of the run; Lasts is 0 for a fault that is
-// over at once.
+// side that connected. Amount is in milliseconds, bytes or percent, or the
+// number of a master or of a group of channels, as the Kind says. At counts from
+// the beginning of the run; Lasts is 0 for a fault that is over at once.
 type Fault struct {
 	Kind   Kind          `json:"kind"`
 	Node   int           `json:"node,omitempty"`
@@ -66,7 +77,7 @@ type Fault struct {
 func (f Fault) String() string {
 	direction := map[bool]string{true: "up", false: "down"}[f.Up]
 	switch f.Kind {
-	case KillNode, PauseNode:
+	case KillNode, PauseNode, CutOffNode:
 		return fmt.Sprintf("%s %d", f.Kind, f.Node)
 	case SlowLine:
 		return fmt.Sprintf("%s %d %s %s, %d ms", f.Kind, f.Node, f.Line, direction, f.Amount)
@@ -74,6 +85,8 @@ func (f Fault) String() string {
 		return fmt.Sprintf("%s %d %s %s, %d bytes", f.Kind, f.Node, f.Line, direction, f.Amount)
 	case LossyLine:
 		return fmt.Sprintf("%s %d %s %s, %d %%", f.Kind, f.Node, f.Line, direction, f.Amount)
+	case FailOverRedis, PauseMaster:
+		return fmt.Sprintf("%s %d", f.Kind, f.Amount+1)
 	case BlackHoleLine, ResetLine:
 		return fmt.Sprintf("%s %d %s %s", f.Kind, f.Node, f.Line, direction)
 	case SkewClock:
@@ -87,11 +100,11 @@ func (f Fault) String() string {
 // part at the same time.
 func (f Fault) affectedPart() string {
 	switch f.Kind {
-	case KillNode, PauseNode, SkewClock:
+	case KillNode, PauseNode, SkewClock, CutOffNode:
 		return "nodes" // one at a time, so that another one serves
-	case KillRedis, PauseRedis, FlushRedis:
+	case KillRedis, PauseRedis, FlushRedis, FailOverRedis, PauseMaster, Reshard:
 		return "redis"
-	case KillPostgres, FullDisk:
+	case KillPostgres, FullDisk, PromoteStandby, RestartPgBouncer:
 		return "postgres"
 	case Storm, Hog:
 		return string(f.Kind)
@@ -119,11 +132,19 @@ var faultDurations = map[Kind]durationRange{
 	SkewClock:     {300 * time.Millisecond, 3 * time.Second},
 	FullDisk:      {time.Second, 5 * time.Second},
 	Hog:           {time.Second, 5 * time.Second},
+	// Servers of a cluster miss a master after a second.
+	FailOverRedis:    {2 * time.Second, 6 * time.Second},
+	PauseMaster:      {500 * time.Millisecond, 5 * time.Second},
+	Reshard:          {},
+	PromoteStandby:   {500 * time.Millisecond, 3 * time.Second},
+	RestartPgBouncer: {200 * time.Millisecond, 3 * time.Second},
+	CutOffNode:       {500 * time.Millisecond, 7 * time.Second},
 }
 
 // allKinds has a fixed order; that of a map would differ between runs.
 var allKinds = []Kind{KillNode, PauseNode, KillRedis, PauseRedis, FlushRedis, KillPostgres, SlowLine, BlackHoleLine, ResetLine,
-	CutLine, LossyLine, Storm, SkewClock, FullDisk, Hog}
+	CutLine, LossyLine, Storm, SkewClock, FullDisk, Hog, FailOverRedis, PauseMaster, Reshard, PromoteStandby, RestartPgBouncer,
+	CutOffNode}
 
 const (
 	faultInterval = 2 * time.Second // between the beginnings of two faults
@@ -132,25 +153,27 @@ const (
 	maxCut        = 4000            // bytes
 	maxLoss       = 10              // percent
 	maxSkew       = 5 * time.Minute // of a node's clock, either way
+	tagGroups     = 8               // of channels; a reshard moves one group
+	masters       = 3               // of a Redis Cluster
 )
 
 // Plan returns the faults of a run of some length over some nodes, in the order
 // of their beginnings. It depends on the arguments alone. All kinds come once,
 // in random order, before any comes again, however short the run is. All faults
 // are over when the run is.
-func Plan(seed uint64, length time.Duration, nodes int) []Fault {
-	rng := rand.New(rand.NewPCG(seed, 0x6368616f73))
+func Plan(seed uint64, length time.Duration, nodes int, on Engines) []Fault {
+	rng, kinds := rand.New(rand.NewPCG(seed, 0x6368616f73)), on.kinds()
 	first := min(warmUp, length/6)
-	n := max(len(allKinds), int((length-first)/faultInterval))
+	n := max(len(kinds), int((length-first)/faultInterval))
 	slot := (length - first) / time.Duration(n)
 
 	plan := make([]Fault, n)
 	var deck []Kind
 	for i := range plan {
 		if len(deck) == 0 {
-			deck = shuffleKinds(rng, allKinds)
+			deck = shuffleKinds(rng, kinds)
 		}
-		plan[i] = drawFault(rng, deck[0], nodes)
+		plan[i] = drawFault(rng, deck[0], nodes, on.lines())
 		plan[i].At = first + time.Duration(i)*slot + randomBelow(rng, slot/2)
 		deck = deck[1:]
 	}
@@ -170,14 +193,14 @@ func Plan(seed uint64, length time.Duration, nodes int) []Fault {
 }
 
 // drawFault chooses everything about a fault except its time.
-func drawFault(rng *rand.Rand, k Kind, nodes int) Fault {
+func drawFault(rng *rand.Rand, k Kind, nodes int, lines []Line) Fault {
 	s := faultDurations[k]
 	f := Fault{Kind: k, Lasts: s.least + randomBelow(rng, s.most-s.least)}
 	switch k {
-	case KillNode, PauseNode, SkewClock:
+	case KillNode, PauseNode, SkewClock, CutOffNode:
 		f.Node = 1 + rng.IntN(nodes)
 	case SlowLine, BlackHoleLine, ResetLine, CutLine, LossyLine:
-		f.Node, f.Line, f.Up = 1+rng.IntN(nodes), allLines[rng.IntN(len(allLines))], rng.IntN(2) == 0
+		f.Node, f.Line, f.Up = 1+rng.IntN(nodes), lines[rng.IntN(len(lines))], rng.IntN(2) == 0
 	}
 
 	switch k {
@@ -189,6 +212,10 @@ func drawFault(rng *rand.Rand, k Kind, nodes int) Fault {
 		f.Amount = 1 + rng.IntN(maxLoss)
 	case SkewClock:
 		f.Amount = int(randomSkew(rng).Milliseconds())
+	case FailOverRedis, PauseMaster:
+		f.Amount = rng.IntN(masters)
+	case Reshard:
+		f.Amount = rng.IntN(tagGroups)
 	}
 
 	return f

@@ -18,10 +18,31 @@ type lineProxy struct {
 	address string // where to connect to; it stays the same
 }
 
-// newLineProxy starts to forward from an address of its own on loopback.
-func newLineProxy(name, to string) (*lineProxy, error) {
+// lineProxies are those of one line, one for each server at its end. A fault
+// affects all of them.
+type lineProxies []*lineProxy
+
+// addresses are separated by commas, as in a URL of Postgres.
+func (l lineProxies) addresses() string {
+	var all []string
+	for _, p := range l {
+		all = append(all, p.address)
+	}
+	return strings.Join(all, ",")
+}
+
+func (l lineProxies) each(do func(*lineProxy) error) error {
+	var errs []error
+	for _, p := range l {
+		errs = append(errs, do(p))
+	}
+	return errors.Join(errs...)
+}
+
+// newLineProxy starts to forward from an address of its own on a host.
+func newLineProxy(name, host, to string) (*lineProxy, error) {
 	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
-	l := &lineProxy{proxy: toxiproxy.NewProxy(server, name, "127.0.0.1:0", to)}
+	l := &lineProxy{proxy: toxiproxy.NewProxy(server, name, host+":0", to)}
 	if err := l.proxy.Start(); err != nil {
 		return nil, fmt.Errorf("proxy %s: %w", name, err)
 	}

@@ -32,7 +32,7 @@ func echo(t *testing.T) *lineProxy {
 		}
 	})
 
-	way, err := newLineProxy("echo", l.Addr().String())
+	way, err := newLineProxy("echo", loopback, l.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}

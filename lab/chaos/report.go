@@ -8,11 +8,14 @@ import (
 
 // Report is the result of a run.
 type Report struct {
-	Seed    uint64   `json:"seed"`
-	Nodes   int      `json:"nodes"`
-	LastedS float64  `json:"lasted_s"` // of the faults, without start and check
-	Windows []Window `json:"faults"`
-	// LeftOut has a row with the reason for each kind that cannot be made here.
+	Seed     uint64   `json:"seed"`
+	Nodes    int      `json:"nodes"`
+	Redis    string   `json:"redis"` // see Engines
+	Database string   `json:"database"`
+	LastedS  float64  `json:"lasted_s"` // of the faults, without start and check
+	Windows  []Window `json:"faults"`
+	// LeftOut has a row with the reason for each kind that cannot be made here
+	// or with these engines.
 	LeftOut []string `json:"left_out,omitempty"`
 	Calm    Share    `json:"outside_of_faults"` // command probes
 	// QuiesceS is from the last heal until all work had ended.
@@ -169,7 +172,8 @@ func isCalm(a probeResult, strikes []Strike) bool {
 // Text formats the report for a terminal.
 func (r Report) Text() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "seed %d, %d nodes, %.0f s of faults, quiet after %.1f s\n\n", r.Seed, r.Nodes, r.LastedS, r.QuiesceS)
+	fmt.Fprintf(&b, "seed %d, %d nodes on Redis (%s) and Postgres (%s), %.0f s of faults, quiet after %.1f s\n\n",
+		r.Seed, r.Nodes, r.Redis, r.Database, r.LastedS, r.QuiesceS)
 	fmt.Fprintf(&b, "%-46s %7s %7s  %-12s %-12s %s\n", "fault", "from", "until", "health", "commands", "first after")
 
 	for _, w := range r.Windows {

@@ -12,7 +12,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/ridehail/ridehail/internal/sleep"
-	"github.com/ridehail/ridehail/lab/process"
 )
 
 // Config configures a run. Zero values stand for the defaults in brackets.
@@ -26,6 +25,7 @@ type Config struct {
 	// Isolated lets the city recover from each fault before the next, for
 	// measuring.
 	Isolated bool
+	Engines          // of the city's data
 	Speed    float64 // of the city's time, so that rides end within a run [40]
 	// [nothing is logged]
 	Log *slog.Logger
@@ -34,6 +34,7 @@ type Config struct {
 func (c Config) withDefaults() (Config, error) {
 	c.For, c.Nodes, c.Speed = cmp.Or(c.For, time.Minute), cmp.Or(c.Nodes, 2), cmp.Or(c.Speed, 40)
 	c.Drivers, c.Riders = cmp.Or(c.Drivers, 120), cmp.Or(c.Riders, 80)
+	c.Redis, c.Database = cmp.Or(c.Redis, RedisServer), cmp.Or(c.Database, PostgresServer)
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
@@ -41,8 +42,8 @@ func (c Config) withDefaults() (Config, error) {
 		return c, errors.New("chaos takes 10 seconds or more, a node or more, and a driver and a rider for each")
 	}
 
-	var err error
-	if c.Program == "" {
+	err := c.validate()
+	if c.Program == "" && err == nil {
 		c.Program, err = os.Executable()
 	}
 	return c, err
@@ -69,7 +70,7 @@ func Run(ctx context.Context, cfg Config) (r Report, err error) {
 	if cfg, err = cfg.withDefaults(); err != nil {
 		return r, err
 	}
-	if err := process.MissingServers(); err != nil {
+	if err := cfg.MissingServers(); err != nil {
 		return r, err
 	}
 
@@ -99,7 +100,7 @@ func Run(ctx context.Context, cfg Config) (r Report, err error) {
 
 // run does all that comes between start and stop.
 func (c *city) run(ctx context.Context) (r Report, err error) {
-	r = Report{Seed: c.cfg.Seed, Nodes: c.cfg.Nodes, Isolated: c.cfg.Isolated}
+	r = Report{Seed: c.cfg.Seed, Nodes: c.cfg.Nodes, Redis: c.cfg.Redis, Database: c.cfg.Database, Isolated: c.cfg.Isolated}
 	p, err := newProber(ctx, c)
 	if err != nil {
 		return r, err
@@ -156,7 +157,7 @@ func (c *city) injectFaults(ctx context.Context, p *prober, f *measurements, r *
 	team.Go(func() error { return f.watcher.run(probing) })
 	n := &nemesis{city: c, onFault: f.onFault}
 	plan, left := c.feasibleFaults(c.planFaults())
-	r.LeftOut = left
+	r.LeftOut = append(c.cfg.leftOut(), left...)
 
 	lasted.from = time.Now()
 	err = n.run(ctx, plan)
@@ -177,7 +178,8 @@ func (c *city) injectFaults(ctx context.Context, p *prober, f *measurements, r *
 	r.Windows, r.Calm = buildWindows(lasted.from, n.strikes, p.results, c.cfg.Nodes)
 
 	for _, s := range n.strikes {
-		if s.Kind == KillNode || s.Kind == SkewClock || s.Kind == KillRedis || s.Kind == KillPostgres {
+		switch s.Kind {
+		case KillNode, SkewClock, KillRedis, KillPostgres, FailOverRedis, PromoteStandby, RestartPgBouncer:
 			r.Load.Kills++
 		}
 	}
@@ -187,9 +189,9 @@ func (c *city) injectFaults(ctx context.Context, p *prober, f *measurements, r *
 
 func (c *city) planFaults() []Fault {
 	if c.cfg.Isolated {
-		return PlanIsolated(c.cfg.Seed, c.cfg.For, c.cfg.Nodes)
+		return PlanIsolated(c.cfg.Seed, c.cfg.For, c.cfg.Nodes, c.cfg.Engines)
 	}
-	return Plan(c.cfg.Seed, c.cfg.For, c.cfg.Nodes)
+	return Plan(c.cfg.Seed, c.cfg.For, c.cfg.Nodes, c.cfg.Engines)
 }
 
 // checkRecovered waits until every node has carried out a command that was sent

@@ -33,12 +33,10 @@ type Takeover struct {
 }
 
 const (
-	// The nodes' stream, and the consumer group that works on it.
-	settlementStream = "ridehail:settlements"
-	workerGroup      = "workers"
-	takeoverLooks    = 50 * time.Millisecond
-	takeoverEnds     = 30 * time.Second // after the last heal
-	maxPendingJobs   = 64
+	workerGroup    = "workers" // that works on the nodes' stream
+	takeoverLooks  = 50 * time.Millisecond
+	takeoverEnds   = 30 * time.Second // after the last heal
+	maxPendingJobs = 64
 )
 
 // chargeStore returns trips.ErrNotFound for a trip without a charge.
@@ -107,18 +105,63 @@ func (t *takeoverWatcher) summarize() Takeover {
 
 // pendingJobs asks Redis, past all proxies, for the trips whose jobs were
 // delivered to a node and not acknowledged.
-func pendingJobs(ctx context.Context, redis, consumer string) (out []trips.TripID, err error) {
-	conn, err := (&net.Dialer{Timeout: answerWithin}).DialContext(ctx, "tcp", redis)
+func (c *city) pendingJobs(ctx context.Context, consumer string) (out []trips.TripID, err error) {
+	stream := c.redisKey(settlements)
+	err = c.askRedis(ctx, func(ask askFunc) error {
+		pending, err := ask("XPENDING", stream, workerGroup, "-", "+", strconv.Itoa(maxPendingJobs), consumer)
+		if err != nil {
+			return err
+		}
+
+		for _, p := range asList(pending) {
+			entry, _ := elementAt(p, 0).(string)
+			found, err := ask("XRANGE", stream, entry, entry)
+			if err != nil {
+				return err
+			}
+
+			// [[entry, [name, value, …]]]
+			fields := asList(elementAt(elementAt(found, 0), 1))
+			for i := 0; i+1 < len(fields); i += 2 {
+				if id, ok := fields[i+1].(string); ok && fields[i] == "id" {
+					out = append(out, trips.TripID(id))
+				}
+			}
+		}
+		return nil
+	})
+	return out, err
+}
+
+// askFunc sends a command to a Redis and returns its reply.
+type askFunc func(words ...string) (any, error)
+
+// askRedis runs a conversation with the first server that does not refuse it. A
+// server of a cluster refuses keys that another one keeps.
+func (c *city) askRedis(ctx context.Context, talk func(ask askFunc) error) error {
+	var errs []error
+	for _, address := range c.redisAddresses {
+		err := talkToRedis(ctx, address, talk)
+		if err == nil {
+			return nil
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+func talkToRedis(ctx context.Context, address string, talk func(ask askFunc) error) error {
+	conn, err := (&net.Dialer{Timeout: answerWithin}).DialContext(ctx, "tcp", address)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer func() { _ = conn.Close() }()
 
 	if err := conn.SetDeadline(time.Now().Add(answerWithin)); err != nil {
-		return nil, err
+		return err
 	}
 	in := bufio.NewReader(conn)
-	ask := func(words ...string) (any, error) {
+	return talk(func(words ...string) (any, error) {
 		text := fmt.Sprintf("*%d\r\n", len(words))
 		for _, w := range words {
 			text += fmt.Sprintf("$%d\r\n%s\r\n", len(w), w)
@@ -127,29 +170,7 @@ func pendingJobs(ctx context.Context, redis, consumer string) (out []trips.TripI
 			return nil, err
 		}
 		return readReply(in, maxDepth)
-	}
-
-	pending, err := ask("XPENDING", settlementStream, workerGroup, "-", "+", strconv.Itoa(maxPendingJobs), consumer)
-	if err != nil {
-		return nil, err
-	}
-
-	for _, p := range asList(pending) {
-		entry, _ := elementAt(p, 0).(string)
-		found, err := ask("XRANGE", settlementStream, entry, entry)
-		if err != nil {
-			return nil, err
-		}
-
-		// [[entry, [name, value, …]]]
-		fields := asList(elementAt(elementAt(found, 0), 1))
-		for i := 0; i+1 < len(fields); i += 2 {
-			if id, ok := fields[i+1].(string); ok && fields[i] == "id" {
-				out = append(out, trips.TripID(id))
-			}
-		}
-	}
-	return out, nil
+	})
 }
 
 func asList(v any) []any { l, _ := v.([]any); return l }

@@ -83,11 +83,11 @@ func (r Report) writeFigures(b *strings.Builder) {
 	if !r.Isolated {
 		how = "faults overlap, and each has a share in what the others made"
 	}
-	fmt.Fprintf(b, "back by kind of fault (%s):\n%-16s %6s %8s  %-17s %-17s %-24s %-12s %8s %9s\n", how, "fault", "times",
+	fmt.Fprintf(b, "back by kind of fault (%s):\n%-22s %6s %8s  %-17s %-17s %-24s %-12s %8s %9s\n", how, "fault", "times",
 		"sessions", "back p50/p99", "resume p50/p99", "first command p50/max", "commands", "postgres", "calls")
 
 	for _, x := range r.Recoveries {
-		fmt.Fprintf(b, "%-16s %6d %8d  %-17s %-17s %-24s %-12s %8s %9s\n", x.faultName(), x.Faults, x.Count, formatPair(x.Count, x.Back),
+		fmt.Fprintf(b, "%-22s %6d %8d  %-17s %-17s %-24s %-12s %8s %9s\n", x.faultName(), x.Faults, x.Count, formatPair(x.Count, x.Back),
 			formatPair(x.Count, x.Resume), x.formatFirstCommand(), x.Meanwhile, formatKnown("%.2fx", x.Load), formatKnown("%.2f", x.Calls))
 	}
 

@@ -65,7 +65,15 @@ func RedisDo(ctx context.Context, address, word, want string) error {
 // postgresAnswers opens a session as the user postgres, and closes it when the
 // server is ready for a query. A server that still recovers refuses.
 func postgresAnswers(ctx context.Context, address string) error {
-	return exchangeWith(ctx, address, func(conn net.Conn) error {
+	_, err := PostgresDo(ctx, address, "")
+	return err
+}
+
+// PostgresDo carries out one statement of SQL as the user postgres, past all
+// proxies, and returns the first value of the last row. Without a statement it
+// only opens a session.
+func PostgresDo(ctx context.Context, address, sql string) (value string, err error) {
+	err = exchangeWith(ctx, address, func(conn net.Conn) error {
 		const protocol = 3 << 16
 		start := binary.BigEndian.AppendUint32(nil, protocol)
 		start = append(start, "user\x00postgres\x00database\x00postgres\x00\x00"...)
@@ -74,19 +82,38 @@ func postgresAnswers(ctx context.Context, address string) error {
 		}
 
 		in := bufio.NewReader(conn)
-		for {
-			kind, body, err := readMessage(in)
-			switch {
-			case err != nil:
-				return err
-			case kind == 'E':
-				return fmt.Errorf("postgres refuses: %q", body)
-			case kind == 'Z': // ready for a query
-				_, err := conn.Write([]byte{'X', 0, 0, 0, 4})
-				return err
+		_, err := awaitReadyForQuery(in)
+		if err == nil && sql != "" {
+			ask := binary.BigEndian.AppendUint32([]byte{'Q'}, uint32(len(sql)+5))
+			if _, err = conn.Write(append(append(ask, sql...), 0)); err == nil {
+				value, err = awaitReadyForQuery(in)
 			}
 		}
+		if err == nil {
+			_, err = conn.Write([]byte{'X', 0, 0, 0, 4})
+		}
+		return err
 	})
+	return value, err
+}
+
+// awaitReadyForQuery reads messages until the server is ready for a query, and
+// returns the first value of the last row.
+func awaitReadyForQuery(in *bufio.Reader) (value string, err error) {
+	for {
+		kind, body, err := readMessage(in)
+		switch {
+		case err != nil:
+			return "", err
+		case kind == 'E':
+			return "", fmt.Errorf("postgres refuses: %q", body)
+		case kind == 'Z':
+			return value, nil
+		case kind == 'D' && len(body) >= 6: // two bytes count the values
+			size := int(int32(binary.BigEndian.Uint32(body[2:])))
+			value = string(body[6:][:min(max(size, 0), len(body)-6)])
+		}
+	}
 }
 
 // readMessage reads one message of Postgres' protocol.

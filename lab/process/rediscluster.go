@@ -348,6 +348,42 @@ func (c *RedisCluster) MoveSlots(ctx context.Context, from, to, n int) error {
 	return c.awaitAgreement(ctx)
 }
 
+// MoveSlotsOf moves the slot of each key from its master to the next one, with
+// all keys in it.
+func (c *RedisCluster) MoveSlotsOf(ctx context.Context, keys ...string) error {
+	masters := c.Masters()
+	if len(masters) < 2 {
+		return errors.New("there is no other master")
+	}
+
+	moved := map[int]bool{}
+	for _, key := range keys {
+		told, err := redisCall(ctx, masters[0], "CLUSTER", "KEYSLOT", key)
+		if err != nil {
+			return err
+		}
+		slot, err := strconv.Atoi(told)
+		if err != nil {
+			return err
+		}
+		if moved[slot] {
+			continue
+		}
+
+		moved[slot] = true
+		for _, r := range c.readSlots(ctx) {
+			if slot < r.begin || slot > r.end {
+				continue
+			}
+			next := masters[(slices.Index(masters, r.master.address)+1)%len(masters)]
+			if err := c.moveSlot(ctx, slot, r.master, c.find(next)); err != nil {
+				return fmt.Errorf("move slot %d, of %s: %w", slot, key, err)
+			}
+		}
+	}
+	return c.awaitAgreement(ctx)
+}
+
 // awaitAgreement waits until all servers know the same epochs, slots and
 // replicas. Slots that move again before that may end without an owner.
 func (c *RedisCluster) awaitAgreement(ctx context.Context) error {

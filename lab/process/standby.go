@@ -8,8 +8,9 @@ import (
 )
 
 // PrepareStandby copies a running primary into dir and prepares a standby that
-// follows it. SELECT pg_promote() makes it a primary.
-func PrepareStandby(ctx context.Context, dir, address, primary string, g *Guard) (Server, error) {
+// follows it. SELECT pg_promote() makes it a primary. It needs those flags of
+// the primary that it must not fall short of, such as max_connections.
+func PrepareStandby(ctx context.Context, dir, address, primary string, g *Guard, flags ...string) (Server, error) {
 	bin, err := findPostgres()
 	if err != nil {
 		return Server{}, err
@@ -35,7 +36,7 @@ func PrepareStandby(ctx context.Context, dir, address, primary string, g *Guard)
 	if err := runCommand(ctx, backup, g); err != nil {
 		return Server{}, err
 	}
-	return newPostgres(bin, dir, host, port, owner, "-c", "hot_standby=on"), nil
+	return newPostgres(bin, dir, host, port, owner, append([]string{"-c", "hot_standby=on"}, flags...)...), nil
 }
 
 // newPostgres is the command of a server whose tables are in dir.
