@@ -90,9 +90,10 @@ func (q *fleetQuestions) groupByOwner(areas []sharedstate.Area) map[string][]*wi
 
 	byOwner := map[string][]*wire.FleetArea{}
 	for _, a := range areas {
+		owners := q.fleet.members.OwnersAround(a.Point, a.Metres)
 		asked := &wire.FleetArea{Point: &wire.Point{Lng: a.Point.Lng, Lat: a.Point.Lat}, Metres: float32(a.Metres),
-			Limit: uint32(min(a.Limit, maxAreaCars)), FreeOnly: a.FreeOnly}
-		for _, owner := range q.fleet.members.OwnersAround(a.Point, a.Metres) {
+			Limit: uint32(shareOfLimit(min(a.Limit, maxAreaCars), len(owners))), FreeOnly: a.FreeOnly}
+		for _, owner := range owners {
 			if owner != q.fleet.node {
 				byOwner[owner] = append(byOwner[owner], asked)
 			}
@@ -100,6 +101,18 @@ func (q *fleetQuestions) groupByOwner(areas []sharedstate.Area) map[string][]*wi
 	}
 	return byOwner
 }
+
+// shareOfLimit returns how many cars each of some owners is asked for. Regions
+// are dealt like cards, so that each owner has about its share of the nearest
+// cars; twice that leaves room for chance, and all of them together do not send
+// more because they are many.
+func shareOfLimit(limit, owners int) int {
+	return min(limit, max(leastShare, 2*limit/max(owners, 1)))
+}
+
+// leastShare is the least that an owner is asked for, so that a stand of many
+// cars in one region is seen.
+const leastShare = 8
 
 // openQuestions returns the messages of new questions, and the call that their
 // answers complete.
@@ -218,14 +231,14 @@ func (q *fleetQuestions) answerQuestions(ctx context.Context) {
 	}
 }
 
-// answerQuestion returns the messages of an answer: cars of this node, and of
-// regions that it owns, each once.
+// answerQuestion returns the messages of an answer: the cars of regions that
+// this node owns, each once.
 func (q *fleetQuestions) answerQuestion(question *wire.FleetQuestion) (messages []events.Addressed) {
 	found := map[trips.DriverID]bool{}
 	var cars []*wire.FleetCar
 	for _, a := range question.Areas {
 		for _, d := range q.findInArea(a) {
-			if found[d.ID] || d.Node == question.Node || !q.isOurs(d) {
+			if found[d.ID] || d.Node == question.Node || q.fleet.owners.ownerOf(d.Cell, d.Fix.Point) != q.fleet.node {
 				continue
 			}
 			found[d.ID] = true
@@ -243,12 +256,6 @@ func (q *fleetQuestions) answerQuestion(question *wire.FleetQuestion) (messages 
 			&wire.FleetAnswer{Id: question.Id, Node: q.fleet.node, Cars: part, More: len(cars) > 0})...)
 	}
 	return messages
-}
-
-// isOurs returns true for a driver whose socket is here or whose place is in a
-// region of this node: of those it knows the newest.
-func (q *fleetQuestions) isOurs(d sharedstate.Driver) bool {
-	return d.Node == q.fleet.node && d.Connected || q.fleet.owners.ownerOf(d.Cell, d.Fix.Point) == q.fleet.node
 }
 
 // findInArea returns the nearest drivers of an area.
