@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -285,9 +286,12 @@ func cheapestByBruteForce(window []Candidates, i int, taken map[trips.DriverID]b
 }
 
 func TestADriverIsLeftToAnOlderTripThatWaitsElsewhere(t *testing.T) {
-	var elsewhere []trips.Trip // read by the window's goroutine while the test's waits
+	var elsewhere atomic.Pointer[[]trips.Trip]
+	setElsewhere := func(id trips.TripID) {
+		elsewhere.Store(&[]trips.Trip{{ID: id, State: trips.Requested, RequestedAt: time.Now().Add(-time.Minute)}})
+	}
 	runInTown(t, metresOf{"a": 300}, func(w *testTown) {
-		elsewhere = []trips.Trip{{ID: "rival", State: trips.Requested, RequestedAt: time.Now().Add(-time.Minute)}}
+		setElsewhere("rival")
 		w.requestTrip("r1", true)
 		w.advance(DefaultWindow)
 		w.wantOffered()
@@ -297,11 +301,11 @@ func TestADriverIsLeftToAnOlderTripThatWaitsElsewhere(t *testing.T) {
 		}
 
 		// The same trip, told by a dispatcher that has lost the region, is none.
-		elsewhere = []trips.Trip{{ID: w.dispatcher.WaitingTrips(nil)[0].ID, RequestedAt: time.Now().Add(-time.Minute)}}
+		setElsewhere(w.dispatcher.WaitingTrips(nil)[0].ID)
 		w.advance(DefaultWindow)
 		w.wantOffered("a")
 		if waiting := w.dispatcher.WaitingTrips(nil); len(waiting) != 0 {
 			t.Errorf("waiting here: %v", waiting)
 		}
-	}, withWindows, func(c *Config) { c.WaitingElsewhere = func() []trips.Trip { return slices.Clone(elsewhere) } })
+	}, withWindows, func(c *Config) { c.WaitingElsewhere = func() []trips.Trip { return slices.Clone(*elsewhere.Load()) } })
 }
