@@ -99,7 +99,7 @@ type Dispatcher struct {
 	mu       sync.Mutex // Guards all below.
 	searches map[trips.TripID]*search
 	holders  map[trips.DriverID]*search // By the driver who has the offer.
-	// When the searches ended that nobody goes on with. A hint that is late
+	// When the searches ended that no dispatcher goes on with. A late hint
 	// would begin one again, and so would a scan that read the store before.
 	ended    map[trips.TripID]time.Time
 	forgetAt int // Old ones are forgotten at this many.

@@ -107,16 +107,7 @@ func newFleetReplicator(n *Node) *fleetReplicator {
 
 // run tells owners of the drivers that changed, until ctx ends.
 func (r *fleetReplicator) run(ctx context.Context) error {
-	tick := time.NewTicker(fleetEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-tick.C:
-			r.replicateChanges(ctx)
-		}
-	}
+	return runEvery(ctx, fleetEvery, r.replicateChanges)
 }
 
 // replicateChanges forgets the drivers of nodes that died and tells owners of

@@ -342,17 +342,7 @@ func (n *Node) startServing(p *parts) {
 
 // sweepDrivers forgets drivers who left long ago.
 func (n *Node) sweepDrivers(ctx context.Context) error {
-	tick := time.NewTicker(time.Minute)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-tick.C:
-			n.drivers.RemoveInactive(n.clock.Now().Add(-forgetAfter))
-			n.fleet.removeUnheard()
-		}
-	}
+	return runEvery(ctx, time.Minute, func(context.Context) { n.drivers.RemoveInactive(n.clock.Now().Add(-forgetAfter)) })
 }
 
 // parts are the goroutines of a running node; when one fails, all end.

@@ -97,16 +97,7 @@ func (u *userNews) confirmUsers(users []trips.Actor) {
 
 // run forgets, once a second, the users who left, until ctx ends.
 func (u *userNews) run(ctx context.Context) error {
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-tick.C:
-			u.forgetLeft()
-		}
-	}
+	return runEvery(ctx, time.Second, func(context.Context) { u.forgetLeft() })
 }
 
 // forgetLeft stops following the users who left newsLinger ago.

@@ -73,16 +73,7 @@ type waitingTrip struct {
 }
 
 func (x *waitingExchange) run(ctx context.Context) error {
-	tick := time.NewTicker(waitingEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-tick.C:
-			x.tellChanges(ctx)
-		}
-	}
+	return runEvery(ctx, waitingEvery, x.tellChanges)
 }
 
 // tellChanges tells each owner around its list, if that has changed or was told

@@ -5,7 +5,7 @@ import (
 	"unicode/utf8"
 )
 
-// DetailText returns the longer table for a terminal, whatever its length, or
+// DetailText returns the longer table for a terminal, at any length, or
 // "" when a run has none.
 func (f Finding) DetailText() string {
 	if f.Detail == nil {
