@@ -8,7 +8,8 @@ import (
 )
 
 // Handler receives what a listener hears. Both methods are called from one
-// goroutine, in order. They may call Follow and Unfollow.
+// goroutine, in order; after a gap the last messages before it may come again.
+// They may call Follow and Unfollow.
 type Handler interface {
 	OnMessage(Message)
 	// OnGap says that messages before this call may have been missed, so that a

@@ -77,6 +77,15 @@ func (b *beat) running() []*Listener {
 	return all
 }
 
+// echoes returns the echo channels that connections wait for.
+func (b *beat) echoes() map[Channel]bool {
+	all := map[Channel]bool{}
+	for _, l := range b.running() {
+		maps.Copy(all, l.echoes())
+	}
+	return all
+}
+
 // channel returns one of this client's echo channels.
 func (b *beat) channel(number int) Channel {
 	b.mu.Lock()
@@ -87,19 +96,18 @@ func (b *beat) channel(number int) Channel {
 	return Channel(fmt.Sprintf("echo:%s:%d", b.name, number))
 }
 
-// publishEchoes sends the echoes every echoInterval. It checks before that Redis
-// can be written: a message to a replica would return to a listener there,
-// although other nodes publish elsewhere.
+// publishEchoes sends the echoes every echoInterval until ctx ends.
 func (r *Redis) publishEchoes(ctx context.Context) {
+	if r.cluster != nil {
+		r.publishEchoesInCluster(ctx)
+		return
+	}
+
 	known := r.sessions.generation.Load()
 	for wait := echoInterval; sleep.For(ctx, wait); {
 		wait = echoInterval
-		var publishing sync.WaitGroup
-		if r.cluster != nil {
-			// A replica of a cluster refuses the echo. A server that does not
-			// answer must not delay the echoes of the others.
-			publishing.Go(func() { r.publishEcho(ctx) })
-		}
+		// A message to a replica would return to a listener there, although other
+		// nodes publish elsewhere.
 		if err := r.CheckWritable(ctx); err != nil {
 			wait = retryInterval
 		} else if r.sessions.demoted.CompareAndSwap(true, false) {
@@ -113,11 +121,34 @@ func (r *Redis) publishEchoes(ctx context.Context) {
 				l.expectEcho()
 			}
 		}
-		if r.cluster == nil {
-			r.publishEcho(ctx)
+		for c := range r.beat.echoes() {
+			r.publishEcho(ctx, c)
 		}
-		publishing.Wait()
 	}
+}
+
+// publishEchoesInCluster sends each server its echo. A server that does not
+// answer delays only its own echo: what the listeners hear from the others must
+// not seem to end with it. A replica may take the echo: it repeats what its
+// master publishes, so that a listener there misses nothing.
+func (r *Redis) publishEchoesInCluster(ctx context.Context) {
+	var publishing sync.WaitGroup
+	defer publishing.Wait()
+	for sleep.For(ctx, echoInterval) {
+		for c := range r.beat.echoes() {
+			publishing.Go(func() { r.publishEcho(ctx, c) })
+		}
+	}
+}
+
+// publishEcho sends an echo, or gives up before the next is due.
+func (r *Redis) publishEcho(ctx context.Context, c Channel) {
+	ctx, cancel := context.WithTimeout(ctx, echoInterval)
+	defer cancel()
+	pipe := r.commands.Pipeline()
+	r.addPublish(ctx, pipe, c, Message{Topic: topicEcho})
+	// An error is not needed here: the listener misses the echo.
+	_, _ = pipe.Exec(ctx)
 }
 
 // renewSubscriptions makes all subscriptions anew. In a cluster only those move
@@ -129,25 +160,6 @@ func (r *Redis) renewSubscriptions() {
 		return
 	}
 	r.sessions.renewSubscriptions()
-}
-
-// publishEcho sends one echo to each server with a connection that waits for
-// it.
-func (r *Redis) publishEcho(ctx context.Context) {
-	echoes := map[Channel]bool{}
-	for _, l := range r.beat.running() {
-		maps.Copy(echoes, l.echoes())
-	}
-	if len(echoes) == 0 {
-		return
-	}
-
-	pipe := r.commands.Pipeline()
-	for c := range echoes {
-		r.addPublish(ctx, pipe, c, Message{Topic: topicEcho})
-	}
-	// An error is not needed here: the listener misses the echo.
-	_, _ = pipe.Exec(ctx)
 }
 
 var errNotListening = errors.New("not subscribed to the messages of other nodes")

@@ -23,11 +23,12 @@ type ledger struct {
 	missing map[Channel]map[int]bool // heard a later one
 	gapAt   map[Channel]int          // how many messages were sent when a gap came
 	named   map[Channel]int          // by gaps
+	again   map[Channel]bool         // a gap came after the last message
 	wrong   []string
 }
 
 func newLedger(channels []Channel) *ledger {
-	g := &ledger{sent: map[Channel][]bool{}, heard: map[Channel]int{}, missing: map[Channel]map[int]bool{}, gapAt: map[Channel]int{}, named: map[Channel]int{}}
+	g := &ledger{sent: map[Channel][]bool{}, heard: map[Channel]int{}, missing: map[Channel]map[int]bool{}, gapAt: map[Channel]int{}, named: map[Channel]int{}, again: map[Channel]bool{}}
 	for _, c := range channels {
 		g.heard[c], g.missing[c] = -1, map[int]bool{}
 	}
@@ -43,14 +44,16 @@ func (g *ledger) OnMessage(m Message) {
 	if !ok {
 		return
 	}
-	if n <= last {
+	if n <= last && g.again[m.Channel] {
+		return
+	} else if n <= last {
 		g.wrong = append(g.wrong, fmt.Sprintf("%s %d after %d", m.Channel, n, last))
 		return
 	}
 	for skipped := last + 1; skipped < n; skipped++ {
 		g.missing[m.Channel][skipped] = true
 	}
-	g.heard[m.Channel] = n
+	g.heard[m.Channel], g.again[m.Channel] = n, false
 }
 
 func (g *ledger) OnGap(gap Gap) {
@@ -61,6 +64,7 @@ func (g *ledger) OnGap(gap Gap) {
 	}
 	for _, c := range gap.Channels {
 		g.named[c]++
+		g.again[c] = true
 		g.gapAt[c] = len(g.sent[c])
 	}
 }
@@ -142,7 +146,7 @@ func (g *ledger) check(t *testing.T) {
 	}
 	t.Logf("%d messages sent, %d missed with a gap, %d without", sent, told, lost)
 	if len(g.wrong) > 0 {
-		t.Errorf("%d messages came late or twice, as %s", len(g.wrong), g.wrong[0])
+		t.Errorf("%d messages came late or twice without a gap, as %s", len(g.wrong), g.wrong[0])
 	}
 }
 
@@ -199,6 +203,44 @@ func TestInAClusterNothingIsMissedWithoutAGap(t *testing.T) {
 	g.publishOnce(t, publishing, users) // the last ones surely arrive
 	g.awaitAll(t, users)
 	g.check(t)
+}
+
+// TestAServerThatHangsCostsNoOtherItsSubscriptions has a quiet cluster, in which
+// only echoes tell a channel without messages from a dead connection.
+func TestAServerThatHangsCostsNoOtherItsSubscriptions(t *testing.T) {
+	slowtest.Require(t)
+	r := newClusterRig(t)
+	users := numberedUsers(100)
+	g := newLedger(users)
+	l := r.NewListener(ListenerConfig{Name: "news", Node: "a", Handler: g})
+	l.Follow(users...)
+	startWork(t, l.Run)
+	awaitNamed(t, g, len(users))
+	hears := func() bool { return r.CheckListening() == nil }
+	waitUntil(t, "all connections", hears)
+	g.forgetGaps()
+
+	hung, _, err := r.serverOf(t.Context(), users[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	its := 0
+	for _, c := range append(users, NodeChannel("a")) {
+		if server, _, _ := r.serverOf(t.Context(), c); server == hung {
+			its++
+		}
+	}
+	before := r.proxy.others[hung]
+	before.setHanging(true)
+	waitUntil(t, "the silence to be noticed", func() bool { return !hears() })
+	time.Sleep(silenceLimit + 2*echoInterval) // the others would seem silent by now
+	before.setHanging(false)
+
+	waitUntil(t, "all connections again", hears)
+	time.Sleep(silenceLimit) // so too
+	if named := g.forgetGaps(); named != its {
+		t.Errorf("gaps named %d channels, the server that hung has %d of %d", named, its, len(users)+1)
+	}
 }
 
 // failOverMaster loses a master and waits until another one has its slots.

@@ -165,12 +165,25 @@ func (k *link) onReply(v any) error {
 			k.l.redis.metrics.dropped.WithLabelValues("malformed").Inc()
 			return nil
 		}
-		if m.Topic != topicEcho {
+		if m.Topic != topicEcho && k.serves(from) {
 			m.Channel = from
 			k.l.enqueueMessage(m)
 		}
 	}
 	return nil
+}
+
+// serves reports whether a channel is heard on this connection. In a cluster it
+// may have moved to another one, which hears the same messages: a former master
+// that has become a replica repeats what its master publishes.
+func (k *link) serves(c Channel) bool {
+	if k.server == "" {
+		return true
+	}
+	k.l.mu.Lock()
+	defer k.l.mu.Unlock()
+	s := k.l.followed[c]
+	return s != nil && s.on == k
 }
 
 var errConfused = errors.New("an answer to no command")

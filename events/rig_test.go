@@ -149,6 +149,7 @@ type testProxy struct {
 	to    string
 	conns map[net.Conn]*atomic.Bool // true: what is written to it gets lost
 	down  bool
+	hangs bool // new connections are muted too
 	// others are those before the servers of a cluster. What is done to this one
 	// is done to them.
 	others map[string]*testProxy
@@ -227,6 +228,15 @@ func (c *testProxy) muteAll() {
 	}
 }
 
+// setHanging makes connections, and new ones too, carry nothing until it is
+// called again with false.
+func (c *testProxy) setHanging(hangs bool) {
+	c.muteAll()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.hangs = hangs
+}
+
 func (c *testProxy) trackConns(near, far net.Conn, silent *atomic.Bool) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -235,6 +245,7 @@ func (c *testProxy) trackConns(near, far net.Conn, silent *atomic.Bool) bool {
 		_ = far.Close()
 		return false
 	}
+	silent.Store(c.hangs)
 	c.conns[near], c.conns[far] = silent, silent
 	return true
 }
