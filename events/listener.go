@@ -32,7 +32,8 @@ const (
 	GapSubscribed = "subscribed"
 	// GapReconnected follows the loss of a connection, and in a cluster the move
 	// of a channel to another server, when all is subscribed again. It names no
-	// channels if there is only one server, because they are all.
+	// channels if there is only one server, because they are all. In a cluster it
+	// comes once more when the publishers, too, must have found the new server.
 	GapReconnected = "reconnected"
 	// GapOverflowed means that the handler was too slow. It names the channels of
 	// which messages were dropped if they are few.
@@ -71,6 +72,9 @@ type Listener struct {
 	owners   map[string]owner // in a cluster: of each hash tag in use
 	late     int              // subscriptions that are late
 	refusal  error            // what a server last answered to a subscription
+
+	unsettled map[Channel]bool // of which a gap is told again at settledAt
+	settledAt time.Time
 }
 
 // subscription is a channel that is followed.
@@ -83,7 +87,7 @@ type subscription struct {
 // NewListener makes a listener. It hears nothing before Run.
 func (r *Redis) NewListener(cfg ListenerConfig) *Listener {
 	l := &Listener{redis: r, cfg: cfg, queue: newQueue(listenerBacklog, cfg.Newest), reassign: make(chan struct{}, 1),
-		followed: map[Channel]*subscription{}, links: map[string]*link{}, owners: map[string]owner{}}
+		followed: map[Channel]*subscription{}, links: map[string]*link{}, owners: map[string]owner{}, unsettled: map[Channel]bool{}}
 	if cfg.Newest == nil {
 		l.Follow(NodeChannel(cfg.Node))
 	}
@@ -158,6 +162,7 @@ func (l *Listener) keepSubscribed(ctx context.Context) {
 		if l.redis.cluster != nil && time.Since(checked) >= echoInterval {
 			l.moveChannels(ctx)
 			checked = time.Now()
+			l.tellSettled(checked)
 		}
 
 		wait := time.NewTimer(l.assignChannels(ctx, &links))

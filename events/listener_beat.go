@@ -128,15 +128,23 @@ func (r *Redis) publishEchoes(ctx context.Context) {
 }
 
 // publishEchoesInCluster sends each server its echo. A server that does not
-// answer delays only its own echo: what the listeners hear from the others must
-// not seem to end with it. A replica may take the echo: it repeats what its
-// master publishes, so that a listener there misses nothing.
+// answer delays only its own: what the listeners hear from the others must not
+// seem to end with it.
+//
+// It also tries each server by a write, which finds one that has become a
+// replica: that would take messages and pass them on, or lose them if it is cut
+// off, and tell nobody.
 func (r *Redis) publishEchoesInCluster(ctx context.Context) {
-	var publishing sync.WaitGroup
-	defer publishing.Wait()
+	var running sync.WaitGroup
+	defer running.Wait()
+	running.Go(func() {
+		for sleep.For(ctx, echoInterval) {
+			_ = r.CheckWritable(ctx) // looks up the servers after an error
+		}
+	})
 	for sleep.For(ctx, echoInterval) {
 		for c := range r.beat.echoes() {
-			publishing.Go(func() { r.publishEcho(ctx, c) })
+			running.Go(func() { r.publishEcho(ctx, c) })
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package events
 
 import (
+	"maps"
 	"slices"
 	"time"
 )
@@ -87,6 +88,8 @@ func (k *link) tellGapsLocked() {
 	if len(g.reconnected) > 0 && k.regained == 0 {
 		if k.server == "" {
 			g.reconnected = nil // these are all
+		} else {
+			k.l.settleLocked(g.reconnected)
 		}
 		k.l.enqueueGap(GapReconnected, g.reconnected)
 		g.reconnected = nil
@@ -94,5 +97,33 @@ func (k *link) tellGapsLocked() {
 	if len(g.subscribed) > 0 && (len(k.sent) == 0 || time.Since(g.since) >= gapDelay) {
 		k.l.enqueueGap(GapSubscribed, g.subscribed)
 		g.subscribed = nil
+	}
+}
+
+// settledAfter is how long a publisher takes at most to find the new master
+// after a failover. Until then it may publish at the former one, which takes
+// messages and may lose them.
+const settledAfter = 3 * echoInterval
+
+// settleLocked makes a gap of channels of a cluster be told again.
+func (l *Listener) settleLocked(channels []Channel) {
+	for _, c := range channels {
+		l.unsettled[c] = true
+	}
+	l.settledAt = time.Now().Add(settledAfter)
+}
+
+// tellSettled tells again the gap of the channels of settleLocked.
+func (l *Listener) tellSettled(now time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if now.Before(l.settledAt) {
+		return
+	}
+
+	maps.DeleteFunc(l.unsettled, func(c Channel, _ bool) bool { return l.followed[c] == nil })
+	if len(l.unsettled) > 0 {
+		l.enqueueGap(GapReconnected, slices.Collect(maps.Keys(l.unsettled)))
+		clear(l.unsettled)
 	}
 }
