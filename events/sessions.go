@@ -68,9 +68,6 @@ func (s *sessions) giveUp() {
 	if now := time.Now(); now.Sub(s.givenUpAt) >= giveUpInterval {
 		s.givenUpAt = now
 		s.generation.Add(1)
-		if s.all != nil {
-			s.all.generation.Add(1)
-		}
 	}
 }
 
