@@ -138,8 +138,11 @@ func (r *Redis) publishEchoesInCluster(ctx context.Context) {
 	var running sync.WaitGroup
 	defer running.Wait()
 	running.Go(func() {
-		for sleep.For(ctx, echoInterval) {
-			_ = r.CheckWritable(ctx) // looks up the servers after an error
+		for wait := echoInterval; sleep.For(ctx, wait); {
+			wait = echoInterval
+			if err := r.CheckWritable(ctx); err != nil { // it looked up the servers
+				wait = retryInterval
+			}
 		}
 	})
 	for sleep.For(ctx, echoInterval) {

@@ -72,8 +72,8 @@ func TestRidesGoOnWhenANodeIsKilled(t *testing.T) {
 // TestRidesGoOnWhenANodeAndAMasterOfRedisAreKilled has three masters with a
 // replica each.
 func TestRidesGoOnWhenANodeAndAMasterOfRedisAreKilled(t *testing.T) {
-	s := runCluster(t, "--nodes", "2", "--redis", "cluster", "--for", "24s", "--kill")
-	checkKills(t, s, 9, "node-2", "the master ")
+	s := runCluster(t, "--nodes", "2", "--redis", "cluster", "--for", "40s", "--kill")
+	checkKills(t, s, 15, "node-2", "the master ")
 }
 
 // checkKills checks that these were killed, and that positions, news and offers
