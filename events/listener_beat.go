@@ -132,8 +132,8 @@ func (r *Redis) publishEchoes(ctx context.Context) {
 // seem to end with it.
 //
 // It also tries each server by a write, which finds one that has become a
-// replica: that would take messages and pass them on, or lose them if it is cut
-// off, and tell nobody.
+// replica: that would take messages and pass them on, or lose them in silence if
+// it is cut off.
 func (r *Redis) publishEchoesInCluster(ctx context.Context) {
 	var running sync.WaitGroup
 	defer running.Wait()

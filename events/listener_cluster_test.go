@@ -234,10 +234,10 @@ func TestAServerThatHangsCostsNoOtherItsSubscriptions(t *testing.T) {
 		}
 	}
 	before := r.proxy.others[hung]
-	before.setHanging(true)
+	before.hang()
 	waitUntil(t, "the silence to be noticed", func() bool { return !hears() })
 	time.Sleep(silenceLimit + 2*echoInterval) // the others would seem silent by now
-	before.setHanging(false)
+	before.wake()
 
 	waitUntil(t, "all connections again", hears)
 	time.Sleep(silenceLimit) // so too

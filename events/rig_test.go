@@ -228,10 +228,15 @@ func (c *testProxy) muteAll() {
 	}
 }
 
-// setHanging makes connections, and new ones too, carry nothing until it is
-// called again with false.
-func (c *testProxy) setHanging(hangs bool) {
+// hang makes connections carry nothing any more, and new ones too until wake.
+func (c *testProxy) hang() {
+	c.setHangs(true)
 	c.muteAll()
+}
+
+func (c *testProxy) wake() { c.setHangs(false) }
+
+func (c *testProxy) setHangs(hangs bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.hangs = hangs

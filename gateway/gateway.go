@@ -208,16 +208,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	catching.Go(func() { g.catchUpAll(ctx) })
 	catching.Go(func() { g.watchOurselves(ctx) })
 	catching.Go(func() { g.lookAroundAreas(ctx) })
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-tick.C:
-			g.tickSessions()
-		}
-	}
+	return sleep.Every(ctx, time.Second, func(context.Context) { g.tickSessions() })
 }
 
 // Drain stops taking sockets, lets commands under way finish, and closes each

@@ -13,6 +13,7 @@ import (
 	"github.com/ridehail/ridehail/events"
 	"github.com/ridehail/ridehail/gateway"
 	"github.com/ridehail/ridehail/internal/detector"
+	"github.com/ridehail/ridehail/internal/sleep"
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/sharedstate"
 	"github.com/ridehail/ridehail/trips"
@@ -107,18 +108,18 @@ func newFleetReplicator(n *Node) *fleetReplicator {
 
 // run tells owners of the drivers that changed, until ctx ends.
 func (r *fleetReplicator) run(ctx context.Context) error {
-	return runEvery(ctx, fleetEvery, r.replicateChanges)
+	return sleep.Every(ctx, fleetEvery, r.replicateChanges)
 }
 
 // replicateChanges forgets the drivers of nodes that died and tells owners of
 // our own that changed since the last tick: of all when nodes came or went.
 func (r *fleetReplicator) replicateChanges(ctx context.Context) {
 	all := r.followPeers() || r.resend
-	if len(r.peers) < 2 {
-		return
-	}
 	if r.ticks++; r.ticks%sweepTicks == 0 {
 		r.forgetUnheard()
+	}
+	if len(r.peers) < 2 {
+		return
 	}
 
 	r.changed = r.drivers.TakeChanged(r.changed[:0])
@@ -168,15 +169,12 @@ func (r *fleetReplicator) dropNode(peer string) {
 	r.log.Warn("a node has gone", "peer", peer, "drivers", len(lost))
 }
 
-// removeUnheard removes drivers of other nodes of whom nothing comes any more.
-func (r *fleetReplicator) removeUnheard() {
+// forgetUnheard removes drivers of other nodes of whom nothing comes any more,
+// also when those nodes have gone, and forgets to whom it told of drivers who
+// went to other nodes.
+func (r *fleetReplicator) forgetUnheard() {
 	now := r.now()
 	r.drivers.RemoveUnheard(now.Add(-forgetIdle), now.Add(-forgetOnTrip))
-}
-
-// forgetUnheard also forgets to whom it told of drivers who went to other nodes.
-func (r *fleetReplicator) forgetUnheard() {
-	r.removeUnheard()
 	for id := range r.told {
 		if d, ok := r.drivers.Get(id); !ok || d.Node != r.node {
 			delete(r.told, id)

@@ -25,6 +25,7 @@ import (
 	"github.com/ridehail/ridehail/httpapi"
 	"github.com/ridehail/ridehail/internal/clock"
 	"github.com/ridehail/ridehail/internal/httpserver"
+	"github.com/ridehail/ridehail/internal/sleep"
 	"github.com/ridehail/ridehail/routing"
 	"github.com/ridehail/ridehail/sharedstate"
 	"github.com/ridehail/ridehail/sos"
@@ -342,7 +343,7 @@ func (n *Node) startServing(p *parts) {
 
 // sweepDrivers forgets drivers who left long ago.
 func (n *Node) sweepDrivers(ctx context.Context) error {
-	return runEvery(ctx, time.Minute, func(context.Context) { n.drivers.RemoveInactive(n.clock.Now().Add(-forgetAfter)) })
+	return sleep.Every(ctx, time.Minute, func(context.Context) { n.drivers.RemoveInactive(n.clock.Now().Add(-forgetAfter)) })
 }
 
 // parts are the goroutines of a running node; when one fails, all end.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ridehail/ridehail/events"
+	"github.com/ridehail/ridehail/internal/sleep"
 	"github.com/ridehail/ridehail/trips"
 )
 
@@ -97,7 +98,7 @@ func (u *userNews) confirmUsers(users []trips.Actor) {
 
 // run forgets, once a second, the users who left, until ctx ends.
 func (u *userNews) run(ctx context.Context) error {
-	return runEvery(ctx, time.Second, func(context.Context) { u.forgetLeft() })
+	return sleep.Every(ctx, time.Second, func(context.Context) { u.forgetLeft() })
 }
 
 // forgetLeft stops following the users who left newsLinger ago.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/ridehail/ridehail/events"
+	"github.com/ridehail/ridehail/internal/sleep"
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/trips"
 )
@@ -73,7 +74,7 @@ type waitingTrip struct {
 }
 
 func (x *waitingExchange) run(ctx context.Context) error {
-	return runEvery(ctx, waitingEvery, x.tellChanges)
+	return sleep.Every(ctx, waitingEvery, x.tellChanges)
 }
 
 // tellChanges tells each owner around its list, if that has changed or was told

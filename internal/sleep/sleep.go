@@ -25,3 +25,18 @@ func For(ctx context.Context, d time.Duration) bool {
 
 // Until is For with a moment in place of a duration.
 func Until(ctx context.Context, at time.Time) bool { return For(ctx, time.Until(at)) }
+
+// Every calls a function each time that an interval has passed, until ctx ends.
+// It returns ctx's error.
+func Every(ctx context.Context, interval time.Duration, call func(context.Context)) error {
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+			call(ctx)
+		}
+	}
+}

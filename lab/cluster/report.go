@@ -141,8 +141,8 @@ func (r *Report) judge() {
 
 // growthLimit is how many times as many bytes a node may get from Redis when the
 // nodes double. Riders are at random nodes, so that the share of rides that
-// cross nodes grows from 1-1/n to 1-1/2n by itself. From two nodes
-// to four that alone is 1.5 times, and more than mostGrowth.
+// cross nodes grows from 1-1/n to 1-1/2n by itself. From two nodes to four that
+// alone is 1.5 times, and more than mostGrowth.
 func growthLimit(n int) float64 {
 	return max(mostGrowth, (1-1/float64(2*n))/(1-1/float64(n)))
 }
