@@ -18,6 +18,7 @@ import (
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/pricing"
 	"github.com/ridehail/ridehail/routing"
+	"github.com/ridehail/ridehail/tracing"
 	"github.com/ridehail/ridehail/trips"
 )
 
@@ -60,6 +61,7 @@ type Config struct {
 	Contains   func(location.Point) bool
 	Now        func() time.Time
 	Registerer prometheus.Registerer
+	Tracer     *tracing.Tracer // nil: no hop is recorded
 }
 
 // Service quotes and opens trips. Safe for concurrent use.
@@ -248,7 +250,7 @@ func (s *Service) requestQuotedTrip(ctx context.Context, rider trips.RiderID, id
 	}
 
 	s.quotes.WithLabelValues("taken").Inc()
-	return s.cfg.Trips.RequestTrip(ctx, key, q.Rider, q.From, q.To, q.Terms)
+	return s.cfg.Trips.RequestTripAs(ctx, trips.TripID(tracing.NewTripID(q.ID)), key, q.Rider, q.From, q.To, q.Terms)
 }
 
 // isSamePlace returns true if a point, if it is given, is the quoted one.

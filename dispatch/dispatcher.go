@@ -13,6 +13,7 @@ import (
 
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/sharedstate"
+	"github.com/ridehail/ridehail/tracing"
 	"github.com/ridehail/ridehail/trips"
 )
 
@@ -53,6 +54,7 @@ type Config struct {
 
 	Log        *slog.Logger          // nil: slog.Default.
 	Registerer prometheus.Registerer // nil: metrics are not registered.
+	Tracer     *tracing.Tracer       // nil: no hop is recorded.
 }
 
 func (c Config) withDefaults() Config {

@@ -18,6 +18,8 @@ import (
 	"github.com/alicebob/miniredis/v2"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
+
+	"github.com/ridehail/ridehail/tracing"
 )
 
 // Timeouts of one round trip. They are short because a node that waits for
@@ -35,6 +37,7 @@ type Redis struct {
 	prefix  string
 	log     *slog.Logger
 	metrics *metrics
+	tracer  *tracing.Tracer // nil: no hop is recorded
 	// commands never repeats a command by itself: a repeat after a lost reply
 	// to XADD would be a second job.
 	commands redis.UniversalClient
@@ -64,6 +67,11 @@ func WithLog(l *slog.Logger) Option { return func(r *Redis, _ *prometheus.Regist
 // WithRegisterer registers the metrics. Each Redis needs a registry of its own.
 func WithRegisterer(reg prometheus.Registerer) Option {
 	return func(_ *Redis, to *prometheus.Registerer) { *to = reg }
+}
+
+// WithTracer records the hops of sampled trips.
+func WithTracer(t *tracing.Tracer) Option {
+	return func(r *Redis, _ *prometheus.Registerer) { r.tracer = t }
 }
 
 // Open connects to the servers at one of AddressForms. It fails if they cannot

@@ -28,6 +28,7 @@ import (
 	"github.com/ridehail/ridehail/payments"
 	"github.com/ridehail/ridehail/sharedstate"
 	"github.com/ridehail/ridehail/sos"
+	"github.com/ridehail/ridehail/tracing"
 	"github.com/ridehail/ridehail/trips"
 	"github.com/ridehail/ridehail/wire"
 )
@@ -91,6 +92,7 @@ type Config struct {
 	Origins    []string // of browsers' pages besides our own; "*" means any
 	Limits     Limits
 	Registerer prometheus.Registerer
+	Tracer     *tracing.Tracer  // nil: no hop is recorded
 	Now        func() time.Time // nil: this machine's clock
 	Log        *slog.Logger     // nil: the default one
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/ridehail/ridehail/payments"
 	"github.com/ridehail/ridehail/sharedstate"
 	"github.com/ridehail/ridehail/sos"
+	"github.com/ridehail/ridehail/tracing"
 	"github.com/ridehail/ridehail/trips"
 	"github.com/ridehail/ridehail/web"
 )
@@ -52,6 +53,7 @@ type Config struct {
 	TimeScale  float64       // seconds of a simulated city in a second; 0 is 1
 	BodyWithin time.Duration // for all of a request's body to arrive; 0: 5 s
 	Registerer prometheus.Registerer
+	Tracer     *tracing.Tracer // nil: no hop is recorded
 	Now        func() time.Time
 	Log        *slog.Logger
 }

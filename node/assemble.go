@@ -20,7 +20,7 @@ import (
 
 // assembleParts connects the parts. Nothing runs yet.
 func (n *Node) assembleParts() error {
-	n.routes = routing.NewClient(cmp.Or(n.cfg.Routing, n.ownRoutingURL()), routing.ClientOptions{Straight: n.city.Straight()})
+	n.routes = routing.NewClient(cmp.Or(n.cfg.Routing, n.ownRoutingURL()), routing.ClientOptions{Straight: n.city.Straight(), Tracing: n.tracer.Provider()})
 	n.drivers = sharedstate.NewDrivers(sharedstate.DriverOptions{
 		Node: n.cfg.Name, FixFilter: location.DefaultFixFilter().WithPace(n.cfg.Speed), Now: n.clock.Now})
 	n.registry.MustRegister(driversCollector{n.drivers}, routingCollector{n.routes})
@@ -69,7 +69,7 @@ func (n *Node) assembleAPIs(service *trips.Service) error {
 
 	room := &chat.Room{Store: n.db, Trips: n.db, Now: n.clock.Now}
 	bookings := booking.New(booking.Config{Trips: service, Router: n.routes, Quoter: quoter, Contains: n.city.Contains,
-		Now: n.clock.Now, Registerer: n.registry})
+		Now: n.clock.Now, Registerer: n.registry, Tracer: n.tracer})
 	n.suspects = httpapi.NewSuspects(n.registry)
 
 	n.gateway = gateway.New(gateway.Config{
@@ -78,7 +78,7 @@ func (n *Node) assembleAPIs(service *trips.Service) error {
 		JoinNews: n.news.joinUser, LeaveNews: n.news.leaveUser,
 		Publish: n.publishToUser, OnOfferDeclined: n.offers.sendDeclined, OnDriverGone: n.offers.sendDriverGone,
 		OnSuspect: n.suspects.Note, OnWatchChanged: n.fleet.onWatchChanged, LookAround: n.fleet.questions.LookAround,
-		Origins: n.cfg.Origins, Registerer: n.registry, Now: n.clock.Now, Log: n.log,
+		Origins: n.cfg.Origins, Registerer: n.registry, Tracer: n.tracer, Now: n.clock.Now, Log: n.log,
 	})
 
 	n.revocations.OnRevoked, n.revocations.OnUnreadable = n.gateway.CloseRevoked, n.gateway.DropUnreadable
@@ -86,7 +86,7 @@ func (n *Node) assembleAPIs(service *trips.Service) error {
 		Trips: service, Store: n.db, Room: room, Receipts: n.db, Alerts: n.db, Drivers: n.drivers, LookAround: n.fleet.questions.LookAround,
 		Booking: bookings, Tokens: tokens, Revocations: n.revocations, Suspects: n.suspects,
 		Socket: n.gateway.ServeSocket, Webhook: n.newWebhook(), City: n.city, Pages: n.cfg.Pages, Ready: n.checkReady,
-		DevTokens: n.cfg.DevTokens, TimeScale: n.cfg.Speed, Registerer: n.registry, Now: n.clock.Now, Log: n.log,
+		DevTokens: n.cfg.DevTokens, TimeScale: n.cfg.Speed, Registerer: n.registry, Tracer: n.tracer, Now: n.clock.Now, Log: n.log,
 	})
 
 	return nil
@@ -101,7 +101,7 @@ func (n *Node) assembleDispatcher(service *trips.Service) error {
 		publish: n.redis.Publish, now: n.clock.Now, log: n.log, told: map[string]toldList{}, heard: map[string]heardList{}}
 	n.dispatcher = dispatch.New(dispatch.Config{Node: n.cfg.Name, Trips: service, Store: n.db, Drivers: n.drivers,
 		Transport: n.offers, Now: n.clock.Now, OwnsRegion: n.members.OwnsRegion, LookAround: n.fleet.questions.LookAround,
-		WaitingElsewhere: n.waiting.listElsewhere, Policy: policy, Log: n.log, Registerer: n.registry})
+		WaitingElsewhere: n.waiting.listElsewhere, Policy: policy, Log: n.log, Registerer: n.registry, Tracer: n.tracer})
 	n.waiting.listWaiting = n.dispatcher.WaitingTrips
 	return nil
 }

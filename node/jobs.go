@@ -27,7 +27,7 @@ func (n *Node) startSettlement(p *parts) {
 	}
 
 	settler := payments.NewSettler(n.db, n.cfg.Provider, n.cfg.ProviderSecret, n.clock.Now)
-	settler.Budget = new(payments.Budget)
+	settler.Budget, settler.Tracer = new(payments.Budget), n.tracer
 
 	lost := make(chan struct{}, 1)
 	worker := &events.Worker{Redis: n.redis, Stream: SettlementStream, Consumer: n.cfg.Name, Handle: settler.HandleJob,

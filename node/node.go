@@ -30,6 +30,7 @@ import (
 	"github.com/ridehail/ridehail/sharedstate"
 	"github.com/ridehail/ridehail/sos"
 	"github.com/ridehail/ridehail/store"
+	"github.com/ridehail/ridehail/tracing"
 	"github.com/ridehail/ridehail/trips"
 )
 
@@ -63,6 +64,11 @@ type Config struct {
 	// SkipDelay, when it is closed, ends that delay at once; nil: never.
 	SkipDelay <-chan struct{}
 
+	// TraceRatio is the share of trips whose hops are recorded, 0 to 1.
+	TraceRatio float64
+	// TraceBytes bounds the rides that are kept in memory; 0: 16 MB.
+	TraceBytes int
+
 	// Pages are more handlers of the public API, by the path that they answer;
 	// a path that ends in a slash stands for all below it.
 	Pages map[string]http.Handler
@@ -83,6 +89,9 @@ const (
 	memberTTL    = 4 * time.Second
 	drainTimeout = 10 * time.Second
 	forgetAfter  = time.Hour // since a driver left
+
+	// traceFlushTimeout is how long a node that ends waits for a collector.
+	traceFlushTimeout = 2 * time.Second
 )
 
 // The errors of Open that a caller must tell apart; the wrapping error says
@@ -104,7 +113,8 @@ type Node struct {
 	clock           *clock.Clock
 	timeSource      clock.Source // nil: the machine
 	city            *routing.City
-	db              store.Store // the one that wakes the relay
+	tracer          *tracing.Tracer // nil: no hop is recorded
+	db              store.Store     // the one that wakes the relay
 	redis           *events.Redis
 	public          net.Listener
 	admin           net.Listener // nil: none
@@ -153,6 +163,9 @@ func Open(ctx context.Context, cfg Config) (n *Node, err error) {
 		return n, fmt.Errorf("%w: city: %w", ErrUsage, err)
 	}
 
+	if err := n.openTracer(ctx); err != nil {
+		return n, err
+	}
 	db, err := n.openStore(ctx)
 	if err != nil {
 		return n, err
@@ -179,6 +192,22 @@ func Open(ctx context.Context, cfg Config) (n *Node, err error) {
 	return n, nil
 }
 
+// openTracer begins to record hops, if any are wanted.
+func (n *Node) openTracer(ctx context.Context) (err error) {
+	n.tracer, err = tracing.New(ctx, tracing.Config{Node: n.cfg.Name, Ratio: n.cfg.TraceRatio, RingBytes: n.cfg.TraceBytes,
+		Registerer: n.registry, Now: n.clock.Now})
+	if err != nil {
+		return fmt.Errorf("%w: the collector of OTEL_EXPORTER_OTLP_ENDPOINT: %w", ErrUsage, err)
+	}
+
+	n.closers = append(n.closers, func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), traceFlushTimeout)
+		defer cancel()
+		return n.tracer.Close(ctx)
+	})
+	return nil
+}
+
 func (n *Node) openStore(ctx context.Context) (store.Store, error) {
 	release, err := store.Claim(n.cfg.Database)
 	if err != nil {
@@ -186,7 +215,7 @@ func (n *Node) openStore(ctx context.Context) (store.Store, error) {
 	}
 	n.closers = append(n.closers, release)
 
-	db, closeStore, err := store.Open(ctx, n.cfg.Database, store.Options{MaxConns: n.cfg.DatabaseConns, Log: n.log})
+	db, closeStore, err := store.Open(ctx, n.cfg.Database, store.Options{MaxConns: n.cfg.DatabaseConns, Log: n.log, Tracer: n.tracer})
 	if err != nil {
 		return nil, err
 	}
@@ -199,7 +228,7 @@ func (n *Node) openStore(ctx context.Context) (store.Store, error) {
 }
 
 func (n *Node) openRedis(ctx context.Context) (err error) {
-	opts := []events.Option{events.WithLog(n.log), events.WithRegisterer(n.registry)}
+	opts := []events.Option{events.WithLog(n.log), events.WithRegisterer(n.registry), events.WithTracer(n.tracer)}
 	if n.cfg.Redis == "" {
 		n.redis, err = events.OpenEmbedded(opts...)
 	} else if n.redis, err = events.Open(ctx, n.cfg.Redis, opts...); errors.Is(err, events.ErrAddress) {
@@ -398,6 +427,9 @@ func (n *Node) AdminURL() string {
 
 // City is the city that the node serves.
 func (n *Node) City() *routing.City { return n.city }
+
+// Tracer records the hops of rides on this node; nil if none are wanted.
+func (n *Node) Tracer() *tracing.Tracer { return n.tracer }
 
 // Drivers is the node's hot state, also of other nodes' drivers.
 func (n *Node) Drivers() *sharedstate.Drivers { return n.drivers }

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"github.com/ridehail/ridehail/internal/sleep"
+	"github.com/ridehail/ridehail/tracing"
 	"github.com/ridehail/ridehail/trips"
 )
 
@@ -52,7 +53,8 @@ type Settler struct {
 	// when zero. An older trip may have been charged before, so it is verified
 	// first.
 	FreshFor time.Duration
-	Budget   *Budget // bounds the node's retries; nil for no bound
+	Budget   *Budget         // bounds the node's retries; nil for no bound
+	Tracer   *tracing.Tracer // nil: no hop is recorded
 
 	// settling has the trips that are being settled. The provider's webhook may
 	// bring a second job before the answer that it follows: that job shares the

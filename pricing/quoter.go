@@ -3,7 +3,6 @@ package pricing
 import (
 	"cmp"
 	"crypto/hkdf"
-	"crypto/rand"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -12,6 +11,7 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+	"github.com/google/uuid"
 
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/trips"
@@ -39,7 +39,7 @@ var (
 // Quote is a price for one rider's way. It is valid before ExpiresAt
 // (exclusive).
 type Quote struct {
-	ID         string
+	ID         string // a UUID; of an earlier build, any text
 	Rider      trips.RiderID
 	From, To   location.Point
 	Terms      trips.Quote
@@ -128,7 +128,7 @@ func (q *Quoter) SignQuote(rider trips.RiderID, from, to location.Point, way tri
 
 	// A token's times are whole seconds.
 	until := q.opts.Now().Add(q.opts.TTL).Truncate(time.Second)
-	quote = Quote{ID: rand.Text(), Rider: rider, From: from, To: to, Terms: priced, Multiplier: m, ExpiresAt: until}
+	quote = Quote{ID: uuid.NewString(), Rider: rider, From: from, To: to, Terms: priced, Multiplier: m, ExpiresAt: until}
 	t := quoteClaims{From: from, To: to, Metres: priced.Metres, Time: priced.Duration, Fare: priced.Fare, Source: priced.Source,
 		Tenths: m, PickupOffRoad: priced.PickupOffRoad, DropoffOffRoad: priced.DropoffOffRoad, RegisteredClaims: jwt.RegisteredClaims{Issuer: quoteIssuer, Audience: jwt.ClaimStrings{quoteAudience},
 			Subject: string(rider), ID: quote.ID, ExpiresAt: jwt.NewNumericDate(until)}}

@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/ridehail/ridehail/location"
 )
 
@@ -27,6 +29,8 @@ type ClientOptions struct {
 	Pause    time.Duration
 	Now      func() time.Time // nil: time.Now
 	Straight Straight         // of the city; the zero value: the built-in one's
+	// Tracing makes a span of each call that belongs to a trace; nil: none.
+	Tracing trace.TracerProvider
 }
 
 // backend asks a routing service in the service's own protocol and checks its

@@ -19,6 +19,7 @@ import (
 	"github.com/ridehail/ridehail/store/audit"
 	"github.com/ridehail/ridehail/store/postgres"
 	"github.com/ridehail/ridehail/store/sqlite"
+	"github.com/ridehail/ridehail/tracing"
 	"github.com/ridehail/ridehail/trips"
 )
 
@@ -65,8 +66,9 @@ func isFile(url string) bool { return !strings.Contains(url, "://") }
 
 // Options are all optional, and count for Postgres only.
 type Options struct {
-	MaxConns int          // connections to the server at once; zero: what the URL says, or 16
-	Log      *slog.Logger // nil: slog.Default
+	MaxConns int             // connections to the server at once; zero: what the URL says, or 16
+	Log      *slog.Logger    // nil: slog.Default
+	Tracer   *tracing.Tracer // nil: no hop is recorded
 }
 
 // PoolStats are the connections of a store on Postgres.
@@ -165,14 +167,14 @@ func createFolder(url string) error {
 // openMigrated opens a database that has this program's schema.
 func openMigrated(ctx context.Context, url string, opts Options) (Store, func() error, error) {
 	if IsPostgres(url) {
-		db, err := postgres.Open(ctx, url, postgres.Options{MaxConns: opts.MaxConns, Log: opts.Log})
+		db, err := postgres.Open(ctx, url, postgres.Options{MaxConns: opts.MaxConns, Log: opts.Log, Tracer: opts.Tracer})
 		if err != nil {
 			return nil, nil, markPostgres(err)
 		}
 		return db, func() error { db.Close(); return nil }, nil
 	}
 
-	db, err := sqlite.Open(ctx, url, sqlite.Options{})
+	db, err := sqlite.Open(ctx, url, sqlite.Options{Tracer: opts.Tracer})
 	if err != nil {
 		return nil, nil, fmt.Errorf("%w: %w", ErrUnreachable, err)
 	}

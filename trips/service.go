@@ -37,7 +37,12 @@ type Transition func(t Trip, at time.Time) (Event, error)
 // or an error of Store.Apply. A key seen before returns the event it led to
 // then.
 func (s *Service) RequestTrip(ctx context.Context, k IdempotencyKey, rider RiderID, pickup, dropoff location.Point, q Quote) (Event, error) {
-	ev, err := Request(TripID(uuid.NewString()), rider, pickup, dropoff, q, s.Now())
+	return s.RequestTripAs(ctx, TripID(uuid.NewString()), k, rider, pickup, dropoff, q)
+}
+
+// RequestTripAs is RequestTrip under an id that no trip has.
+func (s *Service) RequestTripAs(ctx context.Context, id TripID, k IdempotencyKey, rider RiderID, pickup, dropoff location.Point, q Quote) (Event, error) {
+	ev, err := Request(id, rider, pickup, dropoff, q, s.Now())
 	if err != nil {
 		return Event{}, err
 	}

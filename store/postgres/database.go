@@ -15,6 +15,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/ridehail/ridehail/internal/sleep"
+
+	"github.com/ridehail/ridehail/tracing"
 )
 
 // maxTries bounds how often a write is sent. The waits between the tries, with
@@ -34,7 +36,8 @@ type database struct {
 	pool      *pgxpool.Pool
 	config    *pgx.ConnConfig
 	sessions  *sessionPool
-	nextWrite atomic.Int64 // of CheckWritable, in nanoseconds of sinceStart
+	tracer    *tracing.Tracer // nil: no hop is recorded
+	nextWrite atomic.Int64    // of CheckWritable, in nanoseconds of sinceStart
 }
 
 // Now returns the server's time. It asks once and waits at most a second.

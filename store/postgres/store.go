@@ -12,6 +12,8 @@ import (
 	"log/slog"
 	"maps"
 	"time"
+
+	"github.com/ridehail/ridehail/tracing"
 )
 
 // Options are all optional; zero values stand for what the brackets say.
@@ -19,7 +21,8 @@ type Options struct {
 	// MaxConns is how many connections a store has at most. Without it the
 	// address says so, by pool_max_conns [16].
 	MaxConns int
-	Log      *slog.Logger // [slog.Default]
+	Log      *slog.Logger    // [slog.Default]
+	Tracer   *tracing.Tracer // nil: no hop is recorded
 }
 
 // defaultMaxConns is the size of a pool if neither the caller nor the address
@@ -67,6 +70,7 @@ func Open(ctx context.Context, url string, opts Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	db.tracer = opts.Tracer
 	return &Store{
 		database:     db,
 		tripStore:    tripStore{db, startGroupCommitter(db)},

@@ -13,6 +13,8 @@ import (
 	"strings"
 
 	_ "modernc.org/sqlite" // the driver "sqlite", pure Go
+
+	"github.com/ridehail/ridehail/tracing"
 )
 
 // Options say how a store keeps its file. The zero value is safe.
@@ -21,6 +23,7 @@ type Options struct {
 	// faster, most of all when few write at once, and a power cut may take the
 	// last commits. A crash of the program takes none either way.
 	Relaxed bool
+	Tracer  *tracing.Tracer // nil: no hop is recorded
 }
 
 // Store is one SQLite file. Each of its parts keeps one contract; see
@@ -44,6 +47,7 @@ type database struct {
 	readers *sql.DB
 	read    *statements
 	writer  *writer
+	tracer  *tracing.Tracer // nil: no hop is recorded
 }
 
 // Open opens the file, creates it if there is none, and brings its schema up to
@@ -72,7 +76,7 @@ func Open(ctx context.Context, path string, o Options) (*Store, error) {
 	readers.SetMaxOpenConns(n)
 	readers.SetMaxIdleConns(n)
 
-	db := &database{path: path, readers: readers, read: newStatements(path, readers), writer: w}
+	db := &database{path: path, readers: readers, read: newStatements(path, readers), writer: w, tracer: o.Tracer}
 	return &Store{
 		database:     db,
 		tripStore:    tripStore{db},

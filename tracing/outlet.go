@@ -1,0 +1,63 @@
+package tracing
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+	sdk "go.opentelemetry.io/otel/sdk/trace"
+)
+
+const (
+	outletQueue = 4096
+	exportEvery = time.Second
+	// exportWithin is how long a collector may take for a batch.
+	exportWithin = 5 * time.Second
+)
+
+// outlet sends spans to a collector from a goroutine of the library. When the
+// collector is away or slow, and too many wait, further ones are dropped and
+// counted: OnEnd never waits.
+type outlet struct {
+	sdk.SpanProcessor
+	waiting                 atomic.Int64
+	sent, failed, discarded prometheus.Counter
+}
+
+func newOutlet(to sdk.SpanExporter, r prometheus.Registerer) *outlet {
+	vec := promauto.With(r).NewCounterVec(prometheus.CounterOpts{Name: "ridehail_tracing_spans_total",
+		Help: "Spans for the collector: sent, failed (it did not take them), dropped (too many waited)."}, []string{"outcome"})
+	o := &outlet{sent: vec.WithLabelValues("sent"), failed: vec.WithLabelValues("failed"), discarded: vec.WithLabelValues("dropped")}
+	o.SpanProcessor = sdk.NewBatchSpanProcessor(countingExporter{to, o}, sdk.WithMaxQueueSize(2*outletQueue),
+		sdk.WithBatchTimeout(exportEvery), sdk.WithExportTimeout(exportWithin))
+	return o
+}
+
+// OnEnd hands a span over, or drops it.
+func (o *outlet) OnEnd(s sdk.ReadOnlySpan) {
+	if o.waiting.Add(1) > outletQueue {
+		o.waiting.Add(-1)
+		o.discarded.Inc()
+		return
+	}
+	o.SpanProcessor.OnEnd(s)
+}
+
+// countingExporter counts what became of the spans.
+type countingExporter struct {
+	sdk.SpanExporter
+	outlet *outlet
+}
+
+func (e countingExporter) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) error {
+	err := e.SpanExporter.ExportSpans(ctx, spans)
+	e.outlet.waiting.Add(-int64(len(spans)))
+	if err != nil {
+		e.outlet.failed.Add(float64(len(spans)))
+	} else {
+		e.outlet.sent.Add(float64(len(spans)))
+	}
+	return err
+}
