@@ -1,6 +1,10 @@
 package tracing
 
-import "github.com/ridehail/ridehail/trips"
+import (
+	"strconv"
+
+	"github.com/ridehail/ridehail/trips"
+)
 
 // Mechanism is how the two ends of a hop talk.
 type Mechanism string
@@ -249,3 +253,13 @@ var (
 
 // Ride is the whole ride: the root of its trace.
 var Ride = define(Kind{Name: "ride", Mechanism: Person, From: RiderPhone, To: RiderPhone, Wait: People, What: "The whole ride."})
+
+// ReceiptID is the identity of the receipt in keys.
+const ReceiptID = "receipt"
+
+// EventID is the identity of a trip's event in keys: "commit:event:3" is the
+// statement that committed the third one, "publish:event:3" its publishing.
+func EventID(seq uint32) string { return "event:" + strconv.FormatUint(uint64(seq), 10) }
+
+// ChatID is the identity of a chat message in keys.
+func ChatID(seq uint32) string { return "chat:" + strconv.FormatUint(uint64(seq), 10) }
