@@ -32,6 +32,7 @@ import (
 	"github.com/ridehail/ridehail/store"
 	"github.com/ridehail/ridehail/tracing"
 	"github.com/ridehail/ridehail/trips"
+	"github.com/ridehail/ridehail/xray"
 )
 
 // Config is what a node is built from.
@@ -68,6 +69,9 @@ type Config struct {
 	TraceRatio float64
 	// TraceBytes bounds the rides that are kept in memory; 0: 16 MB.
 	TraceBytes int
+
+	// Faults are the switches of the X-ray page; nil: there are none.
+	Faults func() []xray.Fault
 
 	// Pages are more handlers of the public API, by the path that they answer;
 	// a path that ends in a slash stands for all below it.
