@@ -199,7 +199,7 @@ func Open(ctx context.Context, cfg Config) (n *Node, err error) {
 // openTracer begins to record hops, if any are wanted.
 func (n *Node) openTracer(ctx context.Context) (err error) {
 	n.tracer, err = tracing.New(ctx, tracing.Config{Node: n.cfg.Name, Ratio: n.cfg.TraceRatio, RingBytes: n.cfg.TraceBytes,
-		Registerer: n.registry, Now: n.clock.Now})
+		Registerer: n.registry, Now: n.clock.Now, Log: n.log})
 	if err != nil {
 		return fmt.Errorf("%w: the collector of OTEL_EXPORTER_OTLP_ENDPOINT: %w", ErrUsage, err)
 	}

@@ -2,6 +2,7 @@ package tracing
 
 import (
 	"context"
+	"log/slog"
 	"sync/atomic"
 	"time"
 
@@ -22,14 +23,16 @@ const (
 // counted: OnEnd never waits.
 type outlet struct {
 	sdk.SpanProcessor
+	log                     *slog.Logger
+	isAway                  atomic.Bool // the collector did not take the last batch
 	waiting                 atomic.Int64
 	sent, failed, discarded prometheus.Counter
 }
 
-func newOutlet(to sdk.SpanExporter, r prometheus.Registerer) *outlet {
+func newOutlet(to sdk.SpanExporter, r prometheus.Registerer, log *slog.Logger) *outlet {
 	vec := promauto.With(r).NewCounterVec(prometheus.CounterOpts{Name: "ridehail_tracing_spans_total",
 		Help: "Spans for the collector: sent, failed (it did not take them), dropped (too many waited)."}, []string{"outcome"})
-	o := &outlet{sent: vec.WithLabelValues("sent"), failed: vec.WithLabelValues("failed"), discarded: vec.WithLabelValues("dropped")}
+	o := &outlet{log: log, sent: vec.WithLabelValues("sent"), failed: vec.WithLabelValues("failed"), discarded: vec.WithLabelValues("dropped")}
 	o.SpanProcessor = sdk.NewBatchSpanProcessor(countingExporter{to, o}, sdk.WithMaxQueueSize(2*outletQueue),
 		sdk.WithBatchTimeout(exportEvery), sdk.WithExportTimeout(exportWithin))
 	return o
@@ -45,7 +48,8 @@ func (o *outlet) OnEnd(s sdk.ReadOnlySpan) {
 	o.SpanProcessor.OnEnd(s)
 }
 
-// countingExporter counts what became of the spans.
+// countingExporter counts what became of the spans, and logs once when the
+// collector is away and when it is back.
 type countingExporter struct {
 	sdk.SpanExporter
 	outlet *outlet
@@ -59,5 +63,12 @@ func (e countingExporter) ExportSpans(ctx context.Context, spans []sdk.ReadOnlyS
 	} else {
 		e.outlet.sent.Add(float64(len(spans)))
 	}
-	return err
+
+	switch was := e.outlet.isAway.Swap(err != nil); {
+	case err != nil && !was:
+		e.outlet.log.Warn("the collector takes no spans; rides are not held up, and what does not fit is dropped", "err", err)
+	case err == nil && was:
+		e.outlet.log.Info("the collector takes spans again")
+	}
+	return nil // the library would log it each time
 }

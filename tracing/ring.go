@@ -38,13 +38,21 @@ type Ring struct {
 	count  uint64     // of all hops that ever came
 }
 
-// keptRide is a trip with its quote: both have one suffix.
+// keptRide is a trip with its quote: both have one suffix. Two trips of one quote
+// share it too.
 type keptRide struct {
 	order   uint64
-	trip    string // as its hops name it; empty while only a quote is known
-	hops    []*Recorded
+	trip    string // the newest one; empty while only a quote is known
+	hops    []keptHop
 	bytes   int
 	endedAt int64
+}
+
+// keptHop is a hop and the trip that it is kept for, which is not the hop's own
+// trace if a batch made it.
+type keptHop struct {
+	trip trace.TraceID
+	*Recorded
 }
 
 var _ sdk.SpanProcessor = (*Ring)(nil)
@@ -105,7 +113,7 @@ func (r *Ring) keepLocked(id trace.TraceID, hop *Recorded) {
 	if hop.Name == Ride.Name {
 		ride.endedAt = hop.Ended
 	}
-	ride.hops = append(ride.hops, hop)
+	ride.hops = append(ride.hops, keptHop{id, hop})
 	ride.bytes += hop.size()
 	r.bytes += hop.size()
 	r.evictLocked(ride)
@@ -143,11 +151,13 @@ func (r *Ring) HopsOf(trip string) (hops []Recorded) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	ride := r.rides[suffixOf(id)]
-	if ride == nil || ride.trip != "" && ride.trip != trip {
+	if ride == nil {
 		return nil
 	}
 	for _, h := range ride.hops {
-		hops = append(hops, *h)
+		if h.trip == id || h.Phase == Quote {
+			hops = append(hops, *h.Recorded)
+		}
 	}
 	return hops
 }
@@ -174,7 +184,7 @@ func (r *Ring) Trips(limit int) (kept []KeptTrip) {
 			continue
 		}
 		k := KeptTrip{ID: ride.trip, Hops: len(ride.hops), Bytes: ride.bytes}
-		first := slices.MinFunc(ride.hops, func(a, b *Recorded) int { return cmp.Compare(a.Began, b.Began) })
+		first := slices.MinFunc(ride.hops, func(a, b keptHop) int { return cmp.Compare(a.Began, b.Began) })
 		k.Began = time.Unix(0, first.Began)
 		if ride.endedAt != 0 {
 			k.Ended = time.Unix(0, ride.endedAt)

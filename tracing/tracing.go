@@ -6,8 +6,10 @@
 package tracing
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"log/slog"
 	"os"
 	"runtime"
 	"strconv"
@@ -34,6 +36,7 @@ type Config struct {
 	Exporter   sdk.SpanExporter
 	Registerer prometheus.Registerer // nil: metrics are not registered
 	Now        func() time.Time      // the node's clock
+	Log        *slog.Logger          // nil: slog.Default
 }
 
 // DefaultRingBytes is the size of the ring.
@@ -72,7 +75,7 @@ func New(ctx context.Context, cfg Config) (*Tracer, error) {
 		sdk.WithResource(resource.NewSchemaless(attribute.String("service.name", "ridehail"), attribute.String("service.instance.id", cfg.Node))),
 		sdk.WithSpanProcessor(t.ring)}
 	if cfg.Exporter != nil {
-		options = append(options, sdk.WithSpanProcessor(newOutlet(cfg.Exporter, cfg.Registerer)))
+		options = append(options, sdk.WithSpanProcessor(newOutlet(cfg.Exporter, cfg.Registerer, cmp.Or(cfg.Log, slog.Default()))))
 	}
 	if cfg.Registerer != nil {
 		cfg.Registerer.MustRegister(ringCollector{t.ring})
