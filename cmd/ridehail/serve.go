@@ -39,7 +39,7 @@ type serveCmd struct {
 	Provider       string        `help:"URL of the payment provider. Default: none, and completed trips stay unpaid." env:"RIDEHAIL_PROVIDER" placeholder:"URL"`
 	ProviderSecret string        `help:"Our key at the payment provider." env:"RIDEHAIL_PROVIDER_SECRET" default:"sk_test" placeholder:"TEXT"`
 	Origin         []string      `help:"Another site whose pages may open sockets, as https://HOST; repeat for more."`
-	TraceRatio     float64       `help:"Share of trips whose every hop is recorded, for ridehail xray and a collector (OTEL_EXPORTER_OTLP_ENDPOINT). 0 records none, 1 all." default:"0.01" range:"0..1"`
+	TraceRatio     float64       `help:"Share of trips whose every hop is recorded, for ridehail xray and a collector (OTEL_EXPORTER_OTLP_ENDPOINT). 0 records none, 1 all." default:"0.01" range:"0..1" env:"RIDEHAIL_TRACE_RATIO"`
 	Speed          float64       `help:"How fast the simulators' time runs, so that the node accepts the speeds of their cars." default:"1" range:"0.01..1000"`
 	DrainDelay     time.Duration `help:"How long to go on working after SIGTERM while /readyz says no, so that load balancers send no more phones; 0 stops at once." default:"5s" range:"0s.." env:"RIDEHAIL_DRAIN_DELAY"`
 	ClockOffset    time.Duration `help:"Start with a clock that is wrong by this much, to test wrong clocks." hidden:"" range:".."`

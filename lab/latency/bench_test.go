@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -94,10 +95,16 @@ func startNode(b *testing.B) string {
 	if bin == "" {
 		b.Skip("set RIDEHAIL_BIN to the program to measure the node beside the relay")
 	}
-	cmd := exec.Command(bin, "serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--dev-tokens", "--data", b.TempDir(),
-		"--policy", "greedy")
-	cmd.Env = append(os.Environ(), "RIDEHAIL_DRAIN_DELAY=0s")
+	cmd := nodeCommand(b, bin)
 	return server(b, cmd)
+}
+
+// nodeCommand is a node in a folder of its own.
+func nodeCommand(b *testing.B, bin string, flags ...string) *exec.Cmd {
+	cmd := exec.Command(bin, append([]string{"serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--dev-tokens", "--data", b.TempDir(),
+		"--policy", "greedy"}, flags...)...)
+	cmd.Env = append(os.Environ(), "RIDEHAIL_DRAIN_DELAY=0s")
+	return cmd
 }
 
 // load is how many pairs send how many positions a second together. With -short
@@ -161,6 +168,86 @@ func BenchmarkNodeBesideRelay(b *testing.B) {
 			b.ReportMetric(median(nodes, func(r Report) float64 { return float64(r.Lost) }), "lost")
 		})
 	}
+}
+
+// BenchmarkTracing runs the same generator against nodes that record the hops of
+// no trip, of one in a hundred, and of all, in turn. With RIDEHAIL_BEFORE it
+// also runs a program from before hops were recorded, beside which the others
+// are then given; otherwise that is the node that records none.
+func BenchmarkTracing(b *testing.B) {
+	bin, before := os.Getenv("RIDEHAIL_BIN"), os.Getenv("RIDEHAIL_BEFORE")
+	if bin == "" {
+		b.Skip("set RIDEHAIL_BIN to the program to measure")
+	}
+
+	nodes := []*tracedNode{{name: "off", cmd: nodeCommand(b, bin, "--trace-ratio", "0")},
+		{name: "1%", cmd: nodeCommand(b, bin, "--trace-ratio", "0.01")}, {name: "all", cmd: nodeCommand(b, bin, "--trace-ratio", "1")}}
+	if before != "" {
+		nodes = slices.Insert(nodes, 0, &tracedNode{name: "before", cmd: nodeCommand(b, before)})
+	}
+	for _, n := range nodes {
+		n.address = server(b, n.cmd)
+	}
+
+	for b.Loop() {
+		for round := range 2*countRounds() + 1 {
+			for i := range nodes { // each is first in some round
+				nodes[(i+round)%len(nodes)].measure(b, load{1000, 5000})
+			}
+		}
+	}
+
+	base := nodes[0]
+	for _, n := range nodes {
+		b.ReportMetric(n.p50(), n.name+"-p50-ms")
+		b.ReportMetric(n.p50()/base.p50(), n.name+"/"+base.name+"-p50")
+		b.ReportMetric(n.cpu(), n.name+"-cpu-us/position")
+		b.ReportMetric(n.cpu()/base.cpu(), n.name+"/"+base.name+"-cpu")
+	}
+}
+
+// tracedNode is a node of BenchmarkTracing.
+type tracedNode struct {
+	name    string
+	cmd     *exec.Cmd
+	address string
+	reports []Report
+	cost    []float64 // CPU time per delivered position, in microseconds
+}
+
+func (n *tracedNode) measure(b *testing.B, of load) {
+	began := n.cpuTime(b)
+	r := measured(b, n.address, false, of)
+	n.reports = append(n.reports, r)
+	n.cost = append(n.cost, (n.cpuTime(b)-began).Seconds()*1e6/float64(r.Delivered))
+}
+
+// cpuTime is what the process has used by now, as Linux counts it: in
+// hundredths of a second.
+func (n *tracedNode) cpuTime(b *testing.B) time.Duration {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", n.cmd.Process.Pid))
+	if err != nil {
+		b.Fatal(err)
+	}
+	fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
+	var ticks time.Duration
+	for _, f := range fields[11:13] { // utime and stime
+		n, err := strconv.ParseInt(f, 10, 64)
+		if err != nil {
+			b.Fatal(err)
+		}
+		ticks += time.Duration(n)
+	}
+	return ticks * 10 * time.Millisecond
+}
+
+func (n *tracedNode) p50() float64 {
+	return median(n.reports, func(r Report) float64 { return r.Latency.P50 })
+}
+
+func (n *tracedNode) cpu() float64 {
+	slices.Sort(n.cost)
+	return n.cost[len(n.cost)/2]
 }
 
 func median(of []Report, value func(Report) float64) float64 {
