@@ -47,7 +47,7 @@ func (c *testNode) hopsOf(trip trips.TripID, phase tracing.Phase, nth int) (hops
 			hops = append(hops, h)
 		}
 	}
-	slices.SortStableFunc(hops, func(a, b tracing.Recorded) int { 
+	slices.SortStableFunc(hops, func(a, b tracing.Recorded) int {
 		return cmp.Or(cmp.Compare(a.Began, b.Began), cmp.Compare(isPerson(a), isPerson(b)))
 	})
 	return hops
