@@ -197,3 +197,47 @@ func TestTheLastFixGoesBeforeAStepThatIsSentAgain(t *testing.T) {
 		}
 	}
 }
+
+// A node of an earlier build refuses the field, so that it is sent only to one
+// that asks for it. A repeat has a time of its own.
+func TestCommandsAndAcksSayWhenTheyWereSentToANodeThatAsks(t *testing.T) {
+	for name, codec := range map[string]wire.Codec{"proto": wire.Proto, "json": wire.JSON} {
+		n := newFakeNode(t)
+		s := startSessionAt(t, n, func(c *Config, session *SessionConfig) {
+			c.Codec, session.ResendAfter = codec, 20*time.Millisecond
+		})
+		old, _ := n.welcomeNext(&wire.Welcome{})
+		command := NewFrame(&wire.CancelTrip{TripId: "t"})
+		answers := doAsync(s, command)
+		if f := old.nextFrame(); f.SentMs != 0 {
+			t.Errorf("%s: a node that did not ask got %v", name, f)
+		}
+
+		_ = old.ws.Close()
+		began := wire.ToMillis(time.Now())
+		asks, _ := n.welcomeNext(&wire.Welcome{WantsSentMs: true})
+		first, again := asks.nextFrame(), asks.nextFrame()
+		if first.Id != again.Id || first.SentMs < began || again.SentMs <= first.SentMs || again.GetCancelTrip().GetTripId() != "t" {
+			t.Errorf("%s: after %v came %v, then %v", name, began, first, again)
+		}
+		asks.sendAck(&wire.Ack{Id: first.Id})
+		receiveIn(t, answers, "the answer")
+		if command.SentMs != 0 {
+			t.Errorf("%s: the caller's frame was changed: %v", name, command)
+		}
+
+		asks.send(&wire.ServerFrame{Body: &wire.ServerFrame_Position{Position: &wire.Position{N: 2}}})
+		if err := s.Send(NewFrame(&wire.Fix{Seq: 1, AtMs: 5})); err != nil {
+			t.Fatal(err)
+		}
+		var acked, fixed bool
+		for !acked || !fixed {
+			switch f := asks.nextFrame(); {
+			case f.GetPositionAck() != nil:
+				acked = f.SentMs >= again.SentMs
+			case f.GetFix() != nil:
+				fixed = f.SentMs == 0 // it has its own time
+			}
+		}
+	}
+}

@@ -41,9 +41,13 @@ type Conn struct {
 	// When the node was last heard, in Unix nanoseconds. The reader writes it.
 	heardAt atomic.Int64
 
-	writing     sync.Mutex // held while a frame is written
-	writeBuffer []byte     // guarded by writing
-	probedAt    time.Time  // of the last ping; guarded by writing
+	// The node wants to know when commands were sent. The reader writes it.
+	wantsSentTime atomic.Bool
+
+	writing     sync.Mutex // held while a frame is written; guards below
+	writeBuffer []byte
+	stamped     wire.ClientFrame // scratch: a frame with the time it was sent
+	probedAt    time.Time        // of the last ping
 }
 
 // Dial opens a socket at a node, http://HOST:PORT; SayHello must follow.
@@ -117,6 +121,7 @@ func (c *Conn) SayHello(token string, resume *wire.Resume) (*wire.Welcome, error
 	if w == nil {
 		return nil, &ProtocolError{fmt.Sprintf("the first frame is %T, not a welcome", f.Body)}
 	}
+	c.wantsSentTime.Store(w.WantsSentMs)
 	return w, nil
 }
 
@@ -169,17 +174,18 @@ func (c *Conn) setReadLimit(limit time.Duration) error {
 	return c.ws.SetReadDeadline(time.Time{})
 }
 
-// Send writes a frame, a *wire.ClientFrame. It blocks for up to 5 s while the
-// node does not read. After a failed write it closes the socket, so that the
+// Send writes a frame, a *wire.ClientFrame. Commands and position acks carry
+// the time of this writing if the node wants it. Send blocks for up to 5 s while
+// the node does not read. After a failed write it closes the socket, so that the
 // reader notices.
 func (c *Conn) Send(f proto.Message) (err error) {
 	c.writing.Lock()
 	defer c.writing.Unlock()
 
-	if c.writeBuffer, err = c.codec.Append(c.writeBuffer[:0], f); err != nil {
+	now := time.Now()
+	if c.writeBuffer, err = c.codec.Append(c.writeBuffer[:0], c.stampLocked(f, now)); err != nil {
 		return fmt.Errorf("encode a frame: %w", err)
 	}
-	now := time.Now()
 	if err = c.ws.SetWriteDeadline(now.Add(writeTimeout)); err == nil {
 		err = c.ws.WriteMessage(c.messageType, c.writeBuffer)
 	}
@@ -190,6 +196,18 @@ func (c *Conn) Send(f proto.Message) (err error) {
 		c.Drop()
 	}
 	return err
+}
+
+// stampLocked returns the frame with the time at which it is sent, if the node
+// wants to know that. The frame itself stays as it is: other connections may
+// send it again.
+func (c *Conn) stampLocked(f proto.Message, now time.Time) proto.Message {
+	frame, ok := f.(*wire.ClientFrame)
+	if !ok || !c.wantsSentTime.Load() || frame.Id == "" && frame.GetPositionAck() == nil {
+		return f
+	}
+	c.stamped.Id, c.stamped.Body, c.stamped.SentMs = frame.Id, frame.Body, wire.ToMillis(now)
+	return &c.stamped
 }
 
 // probeLocked pings a node that has been silent for a third of the time after

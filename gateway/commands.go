@@ -14,8 +14,9 @@ import (
 // command is a request of a phone that is answered with an ack. The body
 // is a *wire.ClientFrame_….
 type command struct {
-	id   string
-	body any
+	id    string
+	body  any
+	times commandTimes
 }
 
 // handleFrame acts on one frame. The session's reader calls it. Commands that
@@ -27,10 +28,10 @@ func (s *session) handleFrame(f *wire.ClientFrame, now time.Time) {
 	case *wire.ClientFrame_Fix:
 		s.receiveFix(b.Fix, now)
 	case *wire.ClientFrame_PositionAck:
-		s.out.ackPositions(b.PositionAck.GetN())
+		s.out.ackPositions(b.PositionAck.GetN(), f.SentMs, now)
 	case *wire.ClientFrame_Ping:
 		s.out.writeNow(&wire.ServerFrame{Body: &wire.ServerFrame_Pong{Pong: &wire.Pong{
-			T1Ms: b.Ping.GetT1Ms(), T2Ms: wire.ToMillis(now), T3Ms: wire.ToMillis(s.g.cfg.Now())}}})
+			T1Ms: b.Ping.GetT1Ms(), T2Ms: wire.ToMillis(now), T3Ms: wire.ToMillis(s.g.cfg.Now())}}}, nil)
 	case *wire.ClientFrame_Typing:
 		s.publishTyping(b.Typing)
 	case *wire.ClientFrame_WatchArea:
@@ -38,7 +39,7 @@ func (s *session) handleFrame(f *wire.ClientFrame, now time.Time) {
 	case *wire.ClientFrame_Hello, nil:
 		s.sendRefusal(f.Id, translate.Refuse(wire.CodeBadFrame, "Send one body per frame, and hello only once."))
 	default:
-		s.queueCommand(command{f.Id, b})
+		s.queueCommand(command{f.Id, b, commandTimes{sentMs: f.SentMs, readAt: now, queuedAt: s.g.cfg.Tracer.Now()}})
 	}
 }
 
@@ -58,7 +59,9 @@ func (s *session) queueCommand(c command) {
 	switch admission {
 	case commandFull:
 		s.g.metrics.drops.WithLabelValues("commands_full").Inc()
-		s.sendRefusal(c.id, translate.Refuse(wire.CodeTooMany, "Too many commands wait; send it again in a second."))
+		refused := &answer{Ack: newRefusal(c.id, translate.Refuse(wire.CodeTooMany, "Too many commands wait; send it again in a second."))}
+		c.times.begunAt = c.times.queuedAt
+		s.sendAck(refused.Ack, s.recordCommand(c, refused))
 	case commandFirst:
 		s.g.spawn(s.runCommands)
 	}
@@ -101,6 +104,7 @@ func (s *session) completeCommand(c command) {
 	defer cancel()
 
 	ack := &answer{Ack: &wire.Ack{Id: c.id}}
+	c.times.begunAt = s.g.cfg.Tracer.Now()
 	kind, err := s.executeCommand(ctx, c, ack)
 	result := "ok"
 	if err != nil {
@@ -108,12 +112,12 @@ func (s *session) completeCommand(c command) {
 		if translate.IsUnavailable(err) {
 			s.g.cfg.Log.Warn("a command failed", "kind", kind, "user", s.user, "err", err)
 		}
-		ack = &answer{Ack: &wire.Ack{Id: c.id, Code: string(code), Message: text}}
+		ack.Ack = &wire.Ack{Id: c.id, Code: string(code), Message: text}
 		result = string(code)
 	}
 
 	s.g.metrics.commands.WithLabelValues(kind, result).Inc()
-	s.sendAck(ack.Ack)
+	s.sendAck(ack.Ack, s.recordCommand(c, ack))
 	if ack.done.ID != "" {
 		s.catchUpAfterAck(ctx, ack.done)
 	}
@@ -124,6 +128,11 @@ func (s *session) completeCommand(c command) {
 type answer struct {
 	*wire.Ack
 	done trips.Trip
+	at   time.Time // of the event or the message; zero: there is none
+
+	// The trip of the offer that was answered, and which of its offers it was.
+	offeredTrip trips.TripID
+	offerNth    int
 }
 
 // setTrip puts the trip of a committed event into the ack, unless there is an
@@ -131,7 +140,7 @@ type answer struct {
 // DeliverCommitted, those of other nodes through Redis.
 func (a *answer) setTrip(ev trips.Event, err error) error {
 	if err == nil && ev.Trip.ID != "" {
-		a.Trip, a.done = translate.EncodeTrip(ev.Trip), ev.Trip
+		a.Trip, a.done, a.at = translate.EncodeTrip(ev.Trip), ev.Trip, ev.At
 	}
 	return err
 }
@@ -143,7 +152,7 @@ func (s *session) executeCommand(ctx context.Context, c command, ack *answer) (k
 	case *wire.ClientFrame_SetAvailable:
 		return "set_available", s.setAvailable(b.SetAvailable.GetAvailable(), ack)
 	case *wire.ClientFrame_AnswerOffer:
-		return "answer_offer", ack.setTrip(s.answerOffer(ctx, c.id, b.AnswerOffer))
+		return "answer_offer", ack.setTrip(s.answerOffer(ctx, c, b.AnswerOffer, ack))
 	case *wire.ClientFrame_RequestTrip:
 		return "request_trip", ack.setTrip(s.requestTrip(ctx, c.id, b.RequestTrip))
 	case *wire.ClientFrame_MoveTrip:
@@ -201,6 +210,10 @@ func (s *session) requestTrip(ctx context.Context, id string, r *wire.RequestTri
 	return s.g.cfg.Booking.RequestTrip(ctx, trips.RiderID(s.user.ID), id, j)
 }
 
+// stepKinds are the events that steps lead to.
+var stepKinds = map[wire.Step]trips.Kind{
+	wire.Step_ARRIVE: trips.KindArrived, wire.Step_START: trips.KindOnTrip, wire.Step_COMPLETE: trips.KindCompleted}
+
 // moveTrip makes the step that the trip's driver asks for: arrive, start or
 // complete. The car must be where the step belongs (trips.CheckPlace). A step
 // that was made before is answered by its key, wherever the car is by now.
@@ -208,10 +221,8 @@ func (s *session) moveTrip(ctx context.Context, id string, m *wire.MoveTrip) (tr
 	if err := s.requireRole(trips.RoleDriver); err != nil {
 		return trips.Event{}, err
 	}
-	kinds := map[wire.Step]trips.Kind{
-		wire.Step_ARRIVE: trips.KindArrived, wire.Step_START: trips.KindOnTrip, wire.Step_COMPLETE: trips.KindCompleted}
 
-	kind := kinds[m.GetStep()]
+	kind := stepKinds[m.GetStep()]
 	if kind == "" {
 		return trips.Event{}, translate.Refuse(wire.CodeBadField, "The step is ARRIVE, START or COMPLETE.")
 	}
@@ -255,7 +266,7 @@ func (s *session) sendChat(ctx context.Context, id string, c *wire.SendChat, ack
 		return trips.ErrNotFound
 	}
 	m, err := s.g.cfg.Room.Send(ctx, s.user, trips.TripID(c.GetTripId()), id, c.GetText())
-	ack.ChatSeq = m.Seq
+	ack.ChatSeq, ack.at = m.Seq, m.At
 	if err == nil {
 		s.g.deliverChat(trips.Actor{}, m, here)
 	}

@@ -140,6 +140,7 @@ func (g *Gateway) deliverTyping(user trips.Actor, t typingMark) {
 // those that were missed. It is queued under the lock, so that the goroutine
 // that delivers the next one queues behind it.
 func (s *session) deliverTripEvent(ev trips.Event, from origin) {
+	hop := s.newEventHop(ev, from)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
@@ -147,7 +148,7 @@ func (s *session) deliverTripEvent(ev trips.Event, from origin) {
 	case earlier:
 		return
 	case unclear:
-		s.countLocked(classTripEvent, outcomeEarly)
+		s.dropLocked(classTripEvent, outcomeEarly, hop)
 		return
 	case next:
 		s.followTripLocked(ev.Trip, lastForeignEvent(s.user.Role), 0)
@@ -157,16 +158,17 @@ func (s *session) deliverTripEvent(ev trips.Event, from origin) {
 
 	how := s.cursor.takeEvent(ev.Seq(), from)
 	if how != from.sentOutcome() {
-		s.countLocked(classTripEvent, how)
+		s.dropLocked(classTripEvent, how, hop)
 		return
 	}
 
 	s.out.sendFrameAs(&wire.ServerFrame{Body: &wire.ServerFrame_TripEvent{TripEvent: &wire.TripEvent{
-		TripId: string(ev.Trip.ID), Seq: ev.Seq(), Kind: string(ev.Kind), AtMs: wire.ToMillis(ev.At), Trip: translate.EncodeTrip(ev.Trip)}}}, how)
+		TripId: string(ev.Trip.ID), Seq: ev.Seq(), Kind: string(ev.Kind), AtMs: wire.ToMillis(ev.At), Trip: translate.EncodeTrip(ev.Trip)}}}, how, hop)
 }
 
 // deliverChat sends a chat message in its turn.
 func (s *session) deliverChat(m chat.Message, from origin) {
+	hop := s.newChatHop(m, from)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
@@ -176,17 +178,18 @@ func (s *session) deliverChat(m chat.Message, from origin) {
 
 	how := s.cursor.takeChat(m.Seq, from)
 	if how != from.sentOutcome() {
-		s.countLocked(classChat, how)
+		s.dropLocked(classChat, how, hop)
 		return
 	}
 
-	s.out.sendFrameAs(&wire.ServerFrame{Body: &wire.ServerFrame_Chat{Chat: translate.EncodeChat(m)}}, how)
+	s.out.sendFrameAs(&wire.ServerFrame{Body: &wire.ServerFrame_Chat{Chat: translate.EncodeChat(m)}}, how, hop)
 }
 
-// countLocked counts a message that is not sent. One that came early means that
-// something was missed.
-func (s *session) countLocked(c class, how outcome) {
+// dropLocked counts and records a message that is not sent. One that came early
+// means that something was missed.
+func (s *session) dropLocked(c class, how outcome, hop *frameHop) {
 	s.g.metrics.delivery.countMessage(c, how)
+	s.g.recordFrame(hop, how)
 	if how == outcomeEarly {
 		s.cursor.markGap()
 		s.g.wakeCatchUp()
@@ -203,7 +206,7 @@ func (s *session) deliverReceipt(c payments.Charge, how outcome) {
 		s.g.metrics.delivery.countMessage(classReceipt, outcomeDuplicate)
 		return
 	}
-	s.out.sendFrameAs(&wire.ServerFrame{Body: &wire.ServerFrame_Receipt{Receipt: translate.EncodeReceipt(c)}}, how)
+	s.out.sendFrameAs(&wire.ServerFrame{Body: &wire.ServerFrame_Receipt{Receipt: translate.EncodeReceipt(c)}}, how, s.newReceiptHop(c, how))
 }
 
 // followTripLocked makes t the session's trip. The phone has its events up to
@@ -221,7 +224,11 @@ func (s *session) followTripLocked(t trips.Trip, seq, chatSeq uint32) {
 // from the reservation to the end of the ride, by the newest event known, not
 // the newest that the phone has.
 func (s *session) learnTripLocked(t trips.Trip) {
-	if !s.cursor.learnState(s.user.Role, t) || s.user.Role != trips.RoleRider {
+	if !s.cursor.learnState(s.user.Role, t) {
+		return
+	}
+	if s.user.Role == trips.RoleDriver {
+		s.traceRideLocked(t)
 		return
 	}
 

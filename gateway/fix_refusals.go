@@ -50,6 +50,9 @@ func (s *session) refuseMalformedFix(f *wire.Fix, now time.Time) {
 // refuseFix counts and answers a fix that the filter refused.
 func (s *session) refuseFix(why location.RejectReason, fix location.Fix, now time.Time) {
 	s.g.metrics.updates.WithLabelValues(string(why)).Inc()
+	if ride := s.traced.Load(); ride != nil && ride.takeFix(fix) {
+		s.recordRefusedFix(ride, why, fix, now)
+	}
 	last, _ := s.g.cfg.Drivers.Get(trips.DriverID(s.user.ID))
 	s.out.refuseFix(explainRefusedFix(why, fix, last.Fix, s.g.cfg.Drivers.FixFilter(), now), now)
 }
@@ -83,7 +86,7 @@ func (o *sender) sendRefusals(now time.Time) bool {
 	f := o.refusals.takeFrame(now)
 	o.mu.Unlock()
 
-	return o.queueFrame(f, outcomeSent)
+	return o.queueFrame(f, outcomeSent, nil)
 }
 
 // explainMalformedFix explains why a fix cannot even be compared with others.

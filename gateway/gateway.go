@@ -108,6 +108,8 @@ type Gateway struct {
 	resumes         *resumeBatcher
 	connLimiter     *connLimiter
 	userLocks       *userLocks
+	thoughts        *offerThoughts
+	comebacks       *comebacks
 	// holds one entry while a session must catch up
 	gaps chan struct{}
 	// holds the areas to ask other nodes about; the newest if there are several
@@ -143,7 +145,8 @@ func New(cfg Config) *Gateway {
 	}
 
 	g := &Gateway{cfg: cfg, metrics: newMetrics(cfg.Registerer), sessions: sharedstate.NewSessions[*session](),
-		gaps: make(chan struct{}, 1), areasWatched: make(chan []sharedstate.Area, 1), idle: make(chan struct{}), chatSubscribers: newChatSubscribers(), userLocks: newUserLocks()}
+		gaps: make(chan struct{}, 1), areasWatched: make(chan []sharedstate.Area, 1), idle: make(chan struct{}), chatSubscribers: newChatSubscribers(), userLocks: newUserLocks(),
+		thoughts: &offerThoughts{open: map[string]thought{}}, comebacks: newComebacks()}
 	g.sosService = &sos.Service{Store: cfg.Alerts, Trips: cfg.Store, CarPosition: g.carPosition, Now: cfg.Now}
 	g.resumes = newResumeBatcher(g.readResumeStates, g.spawn)
 	g.connLimiter = newConnLimiter(cfg.Limits.JoinsPerSec, cfg.Limits.JoinBurst)
@@ -241,4 +244,5 @@ func (g *Gateway) Drain(ctx context.Context) {
 		s.conn.Close()
 	}
 	<-g.idle
+	g.recordLost(time.Time{})
 }

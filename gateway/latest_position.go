@@ -21,9 +21,10 @@ type latestPosition struct {
 	trip     trips.TripID
 	driver   trips.DriverID // "" while the phone may see no car
 	fix      location.Fix
-	received time.Time // by the node's clock; zero until there is a fix
-	fresh    bool      // not sent yet
-	silent   bool      // the phone was told that the driver is silent
+	received time.Time      // by the node's clock; zero until there is a fix
+	fresh    bool           // not sent yet
+	silent   bool           // the phone was told that the driver is silent
+	trace    *positionTrace // nil: the trip is not sampled
 
 	// Counted over the whole connection; the phone acks by these numbers.
 	came  uint32 // positions meant for this phone, with those passed over

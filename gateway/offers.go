@@ -25,7 +25,7 @@ func (g *Gateway) DeliverOffer(o dispatch.Offer) error {
 	}
 
 	for _, s := range to {
-		s.afterWelcome(func() { s.out.sendFrame(offerFrame(o)) })
+		s.afterWelcome(func() { s.out.sendFrameAs(offerFrame(o), outcomeSent, s.newOfferHop(o)) })
 	}
 	return nil
 }
@@ -60,6 +60,7 @@ func (g *Gateway) putOffer(o dispatch.Offer) ([]*session, error) {
 func (g *Gateway) keepOffer(o dispatch.Offer) (outdated bool) {
 	for _, older := range g.cfg.Inbox.Put(o) {
 		g.releaseHold(older)
+		g.endThought(older.ID, dispatch.GoneWithdrawn, g.cfg.Tracer.Now())
 		outdated = outdated || older.ID == o.ID
 	}
 	return outdated
@@ -98,7 +99,7 @@ func (g *Gateway) noOffersBecause(id trips.DriverID) string {
 // answerOffer reserves the trip of an offer for the driver who accepts it, or
 // lets the dispatcher ask the next driver. It returns no event if the driver
 // declines.
-func (s *session) answerOffer(ctx context.Context, id string, a *wire.AnswerOffer) (trips.Event, error) {
+func (s *session) answerOffer(ctx context.Context, c command, a *wire.AnswerOffer, ack *answer) (trips.Event, error) {
 	if err := s.requireRole(trips.RoleDriver); err != nil {
 		return trips.Event{}, err
 	}
@@ -107,9 +108,13 @@ func (s *session) answerOffer(ctx context.Context, id string, a *wire.AnswerOffe
 	}
 
 	driver := trips.DriverID(s.user.ID)
-	key := newAcceptKey(s.user, id, a.GetOfferId())
+	key := newAcceptKey(s.user, c.id, a.GetOfferId())
 
 	o, err := s.g.cfg.Inbox.Take(driver, a.GetOfferId())
+	if err == nil {
+		ack.offeredTrip, ack.offerNth = o.Trip.ID, o.Nth
+		s.g.recordOfferAnswer(o.ID, a.GetAccept(), c)
+	}
 	if !a.GetAccept() {
 		if err == nil {
 			s.g.releaseHold(o)
@@ -216,6 +221,7 @@ func (g *Gateway) WithdrawOffer(o dispatch.Offer, reason string) {
 		return // taken or declined meanwhile: the phone knows
 	}
 	g.releaseHold(o)
+	g.endThought(o.ID, reason, g.cfg.Tracer.Now())
 
 	for _, s := range g.sessions.OfUser(trips.Driver(o.Driver), nil) {
 		s.afterWelcome(func() {

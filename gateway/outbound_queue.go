@@ -4,7 +4,8 @@ package gateway
 type outboundFrame struct {
 	data    []byte
 	class   class
-	outcome outcome // sent or recovered
+	outcome outcome   // sent or recovered
+	hop     *frameHop // what is recorded then; nil: nothing
 }
 
 // outboundQueue keeps the frames that a phone must get in order. It is bounded

@@ -35,9 +35,16 @@ func (s *session) receiveFix(f *wire.Fix, now time.Time) {
 	}
 
 	s.g.metrics.accepted.Inc()
+	ride, moved := s.traced.Load(), time.Time{}
+	if ride != nil && ride.takeFix(fix) {
+		moved = s.g.cfg.Now()
+	}
 	s.watchers = s.g.sessions.Watchers(id, s.watchers[:0])
 	for _, w := range s.watchers {
 		w.out.deliverPosition(id, fix, now)
+	}
+	if !moved.IsZero() {
+		s.recordFix(ride, f, now, moved)
 	}
 }
 
@@ -90,6 +97,9 @@ func (o *sender) deliverPosition(id trips.DriverID, fix location.Fix, received t
 		o.countMessage(classPosition, outcomeOverwritten)
 	}
 
+	if o.position.trace != nil {
+		o.tracePositionLocked()
+	}
 	o.writePositionAndUnlock(id)
 }
 
@@ -111,6 +121,10 @@ func (o *sender) deliverReplica(id trips.DriverID, fix location.Fix, received ti
 	case positionReplacing:
 		o.countMessage(classPosition, outcomeOverwritten)
 	}
+
+	if o.position.trace != nil {
+		o.tracePositionLocked()
+	}
 	o.writePositionAndUnlock(id)
 }
 
@@ -131,10 +145,14 @@ func (o *sender) writePositionAndUnlock(id trips.DriverID) {
 }
 
 // ackPositions takes the number of the last position that the phone has shown.
-func (o *sender) ackPositions(n uint32) {
+// It came at a time by the node's clock; sentMs is by the phone's.
+func (o *sender) ackPositions(n uint32, sentMs float64, now time.Time) {
 	o.mu.Lock()
 	if shown := o.position.ackUpTo(n); shown > 0 {
 		o.g.metrics.delivery[classPosition][outcomeShown].Add(float64(shown))
+		if o.position.trace != nil {
+			o.recordShownLocked(sentMs, now)
+		}
 	}
 
 	write := !o.writing && o.position.isReady()
@@ -153,6 +171,10 @@ func (o *sender) followCar(trip trips.TripID, id trips.DriverID, watch func(trip
 	defer o.mu.Unlock()
 
 	unsent := o.position.fresh
+	if trip != o.position.trip || id != o.position.driver {
+		o.recordUnsentPositionLocked(outcomeOverwritten)
+		defer o.traceTripLocked()
+	}
 	if !o.position.followCar(trip, id) {
 		return
 	}

@@ -153,7 +153,9 @@ func (g *Gateway) readResumeStates(of []trips.ResumeQuery) ([]resumeState, error
 	ctx, cancel := context.WithTimeout(g.base, g.cfg.Limits.CommandWithin)
 	defer cancel()
 
+	began := g.cfg.Tracer.Now()
 	all, receipts, err := g.cfg.Store.ResumeStates(ctx, of)
+	g.recordStateRead(of, all, err, began)
 	out := make([]resumeState, len(all))
 	for i, st := range all {
 		out[i] = resumeState{st, receipts[st.Trip.ID]}

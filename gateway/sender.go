@@ -27,19 +27,20 @@ type sender struct {
 
 // sendFrame queues a frame as something happens. A goroutine of its own writes
 // it, so that the caller never waits for a slow phone.
-func (o *sender) sendFrame(f *wire.ServerFrame) { o.sendFrameAs(f, outcomeSent) }
+func (o *sender) sendFrame(f *wire.ServerFrame) { o.sendFrameAs(f, outcomeSent, nil) }
 
 // sendFrameAs is send for a frame that may have been recovered from the store.
-func (o *sender) sendFrameAs(f *wire.ServerFrame, how outcome) {
-	if o.queueFrame(f, how) {
+// hop is what will be recorded of it, or nil.
+func (o *sender) sendFrameAs(f *wire.ServerFrame, how outcome, hop *frameHop) {
+	if o.queueFrame(f, how, hop) {
 		o.g.spawn(o.flush)
 	}
 }
 
 // writeNow queues a frame and writes it now; only for goroutines of this
 // session.
-func (o *sender) writeNow(f *wire.ServerFrame) {
-	if o.queueFrame(f, outcomeSent) {
+func (o *sender) writeNow(f *wire.ServerFrame, hop *frameHop) {
+	if o.queueFrame(f, outcomeSent, hop) {
 		o.flush()
 	}
 }
@@ -47,13 +48,13 @@ func (o *sender) writeNow(f *wire.ServerFrame) {
 // queueFrame queues a frame; true if no goroutine is writing, so that the
 // caller must call flush. When the queue is full the connection ends with a
 // code that says "come back and resume".
-func (o *sender) queueFrame(f *wire.ServerFrame, how outcome) bool {
+func (o *sender) queueFrame(f *wire.ServerFrame, how outcome, hop *frameHop) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 
 	class := classOf(f)
 	if o.conn.hasEnded() {
-		o.countMessage(class, outcomeGone)
+		o.finishFrame(outboundFrame{class: class, hop: hop}, outcomeGone)
 		return false
 	}
 
@@ -62,8 +63,13 @@ func (o *sender) queueFrame(f *wire.ServerFrame, how outcome) bool {
 		o.g.cfg.Log.Error("a frame cannot be encoded", "class", classNames[class], "err", err)
 		return false
 	}
-	if !o.queue.push(outboundFrame{data, class, how}, o.g.cfg.Limits.Queue) {
-		o.countMessage(class, outcomeSlow)
+	if hop != nil {
+		hop.describe(f, data)
+	}
+
+	out := outboundFrame{data, class, how, hop}
+	if !o.queue.push(out, o.g.cfg.Limits.Queue) {
+		o.finishFrame(out, outcomeSlow)
 		o.conn.closeWith(wire.CloseSlow, "you read too slowly: come back and resume")
 		return false
 	}
@@ -133,22 +139,26 @@ func (o *sender) nextLocked(scratch *positionFrame) (outboundFrame, bool) {
 	}
 	if o.position.isReady() {
 		data := o.encodePositionLocked(scratch)
-		return outboundFrame{data, classPosition, outcomeSent}, data != nil
+		f := outboundFrame{data: data, class: classPosition, outcome: outcomeSent}
+		if o.position.trace != nil && data != nil {
+			f.hop = o.takePositionHopLocked(scratch, data)
+		}
+		return f, data != nil
 	}
 
 	data := o.cars.takeList()
-	return outboundFrame{data, classCars, outcomeSent}, data != nil
+	return outboundFrame{data: data, class: classCars, outcome: outcomeSent}, data != nil
 }
 
 // writeFrame writes a frame and counts it. A list of cars is followed by a
 // ping, whose pong says that the phone has read the list.
 func (o *sender) writeFrame(f outboundFrame) {
 	if err := o.conn.writeMessage(f.data); err != nil {
-		o.countMessage(f.class, outcomeGone)
+		o.finishFrame(f, outcomeGone)
 		o.conn.endUnwritable()
 		return
 	}
-	o.countMessage(f.class, f.outcome)
+	o.finishFrame(f, f.outcome)
 	if f.class == classCars {
 		o.conn.sendPing(carsPing, writeWithin)
 	}
@@ -176,14 +186,24 @@ func (o *sender) discardAll() {
 	defer o.mu.Unlock()
 
 	for _, f := range o.queue.drain() {
-		o.countMessage(f.class, outcomeGone)
+		o.finishFrame(f, outcomeGone)
 	}
 	if o.position.fresh {
 		o.countMessage(classPosition, outcomeGone)
+		o.recordUnsentPositionLocked(outcomeGone)
 	}
 	o.position.followCar("", "")
 	if o.cars.watchArea(nil) {
 		o.countMessage(classCars, outcomeGone)
+	}
+}
+
+// finishFrame counts what became of a frame, and records it if its trip is
+// sampled.
+func (o *sender) finishFrame(f outboundFrame, what outcome) {
+	o.countMessage(f.class, what)
+	if f.hop != nil {
+		o.g.recordFrame(f.hop, what)
 	}
 }
 

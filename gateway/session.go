@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ridehail/ridehail/auth"
@@ -24,6 +25,10 @@ type session struct {
 	// Until then a command of a phone that came back may still be under way on
 	// the node that it left: Unix nanoseconds, 0 for a first connection.
 	elsewhereUntil int64
+
+	// The sampled trip that the session's driver is on; nil: none. Changed under
+	// mu, read by the reader.
+	traced atomic.Pointer[tracedRide]
 
 	conn phoneConn // guards itself
 	out  sender    // guards itself
@@ -65,15 +70,18 @@ func (h *heldDeliveries) takeHeld() []func() {
 	return held
 }
 
-func (s *session) sendAck(a *wire.Ack) {
-	s.out.writeNow(&wire.ServerFrame{Body: &wire.ServerFrame_Ack{Ack: a}})
+// sendAck answers a command. hop is what will be recorded of it, or nil.
+func (s *session) sendAck(a *wire.Ack, hop *frameHop) {
+	s.out.writeNow(&wire.ServerFrame{Body: &wire.ServerFrame_Ack{Ack: a}}, hop)
 }
 
 // sendRefusal acks a frame that is not carried out. An id that is too long is
 // cut.
-func (s *session) sendRefusal(id string, err error) {
+func (s *session) sendRefusal(id string, err error) { s.sendAck(newRefusal(id, err), nil) }
+
+func newRefusal(id string, err error) *wire.Ack {
 	code, text := translate.ExplainError(err)
-	s.sendAck(&wire.Ack{Id: clipText(id, translate.MaxID), Code: string(code), Message: text})
+	return &wire.Ack{Id: clipText(id, translate.MaxID), Code: string(code), Message: text}
 }
 
 // retire ends the session of a draining node once the commands under way are

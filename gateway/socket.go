@@ -317,6 +317,7 @@ func (g *Gateway) registerSession(s *session) bool {
 // this was go to the next driver.
 func (s *session) leave() {
 	s.mu.Lock()
+	trip, active := s.cursor.trip, s.cursor.state.IsActive()
 	s.left = true
 	s.out.discardAll()
 	s.g.chatSubscribers.moveSession(s, s.cursor.trip, "")
@@ -327,7 +328,11 @@ func (s *session) leave() {
 	}
 	s.g.metrics.sessions.WithLabelValues(string(s.user.Role)).Dec()
 	for _, o := range s.g.unregisterSession(s) {
+		s.g.endThought(o.ID, codeGone, s.g.cfg.Tracer.Now())
 		s.g.cfg.OnDriverGone(o)
+	}
+	if active && s.g.cfg.Tracer.Samples(string(trip)) {
+		s.noteLoss(trip)
 	}
 }
 

@@ -62,5 +62,5 @@ func (s *session) deliverSOSAck(a sos.Alert, how outcome) {
 		return
 	}
 	s.out.sendFrameAs(&wire.ServerFrame{Body: &wire.ServerFrame_SosSeen{SosSeen: &wire.SosSeen{Id: a.ClientID, TripId: string(a.Trip),
-		AtMs: wire.ToMillis(a.AckedAt)}}}, how)
+		AtMs: wire.ToMillis(a.AckedAt)}}}, how, nil)
 }

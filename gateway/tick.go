@@ -39,6 +39,7 @@ func (g *Gateway) watchOurselves(ctx context.Context) {
 func (g *Gateway) tickSessions() {
 	now := g.cfg.Now()
 	lost := g.cfg.Drivers.Guard().SilenceCutoff(now, detector.CommsLostAfter)
+	g.recordLost(now.Add(-comebackWithin))
 	var watched []*area
 	for _, s := range g.sessions.All(nil) {
 		switch silent := now.Sub(time.Unix(0, s.conn.lastHeard.Load())); {

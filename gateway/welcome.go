@@ -54,8 +54,10 @@ func (s *session) sendWelcome(r *wire.Resume) error {
 	defer cancel()
 
 	w := &wire.Welcome{UserId: s.user.ID, Role: string(s.user.Role), Epoch: epoch, AtMs: wire.ToMillis(s.g.cfg.Now()),
-		ExpiresAtMs: wire.ToMillis(s.until)}
+		ExpiresAtMs: wire.ToMillis(s.until), WantsSentMs: s.g.cfg.Tracer != nil}
+	s.g.beginComeback(s.user, r)
 	st, owed, err := s.readResume(ctx, w, r)
+	back := s.g.endComeback(s.user, err)
 	if err != nil {
 		return err
 	}
@@ -63,7 +65,7 @@ func (s *session) sendWelcome(r *wire.Resume) error {
 	if s.user.Role == trips.RoleDriver {
 		w.NoOffersBecause = s.g.noOffersBecause(trips.DriverID(s.user.ID))
 	}
-	s.out.queueFrame(&wire.ServerFrame{Body: &wire.ServerFrame_Welcome{Welcome: w}}, outcomeSent)
+	s.out.queueFrame(&wire.ServerFrame{Body: &wire.ServerFrame_Welcome{Welcome: w}}, outcomeSent, s.newWelcomeHop(back, w, r, st.ResumeState))
 	s.releaseHeld()
 	s.out.flush()
 
@@ -77,7 +79,7 @@ func (s *session) sendWelcome(r *wire.Resume) error {
 
 	if s.user.Role == trips.RoleDriver {
 		for _, o := range s.g.cfg.Inbox.OffersOf(trips.DriverID(s.user.ID)) {
-			s.out.queueFrame(offerFrame(o), outcomeRecovered)
+			s.out.queueFrame(offerFrame(o), outcomeRecovered, s.newOfferHop(o))
 		}
 	}
 

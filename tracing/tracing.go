@@ -167,6 +167,9 @@ type Hop struct {
 	Code, Reason string
 	IsFailure    bool
 	Frame        string // the message as JSON, for people; at most MaxFrame bytes
+	// Source is the line of code that it is about, as CallerLine has it; empty:
+	// where it is recorded.
+	Source string
 }
 
 // MaxFrame bounds Hop.Frame. A longer one is cut.
@@ -239,17 +242,27 @@ func (t *Tracer) record(ctx context.Context, h Hop, links []trace.Link, began, e
 		ended = began // two clocks: package xray tells the doubt
 	}
 	_, span := t.tracer.Start(ctx, h.Name, trace.WithTimestamp(began), trace.WithSpanKind(h.spanKind()),
-		trace.WithAttributes(append(h.attributes(), attribute.String(attrSource, t.sourceLine()))...), trace.WithLinks(links...))
+		trace.WithAttributes(append(h.attributes(), attribute.String(attrSource, cmp.Or(h.Source, t.sourceLine(3))))...), trace.WithLinks(links...))
 	if h.IsFailure {
 		span.SetStatus(codes.Error, h.Reason)
 	}
 	span.End(trace.WithTimestamp(ended))
 }
 
-// sourceLine returns the place in this module that called Record or
-// RecordBatch.
-func (t *Tracer) sourceLine() string {
-	_, file, line, ok := runtime.Caller(3)
+// CallerLine returns the file of this module and the line from which its caller
+// was called, for Hop.Source; above counts further callers. For a nil Tracer it
+// is empty.
+func (t *Tracer) CallerLine(above int) string {
+	if t == nil {
+		return ""
+	}
+	return t.sourceLine(3 + above)
+}
+
+// sourceLine returns the place in this module that called the function above
+// its caller, so many calls up.
+func (t *Tracer) sourceLine(up int) string {
+	_, file, line, ok := runtime.Caller(up)
 	if !ok {
 		return ""
 	}

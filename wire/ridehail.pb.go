@@ -100,6 +100,7 @@ type ClientFrame struct {
 	//	*ClientFrame_Ping
 	//	*ClientFrame_Sos
 	Body          isClientFrame_Body `protobuf_oneof:"body"`
+	SentMs        float64            `protobuf:"fixed64,15,opt,name=sent_ms,json=sentMs,proto3" json:"sent_ms,omitempty"` // the phone's clock when it wrote this frame; only to a node whose welcome has wants_sent_ms
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -263,6 +264,13 @@ func (x *ClientFrame) GetSos() *Sos {
 		}
 	}
 	return nil
+}
+
+func (x *ClientFrame) GetSentMs() float64 {
+	if x != nil {
+		return x.SentMs
+	}
+	return 0
 }
 
 type isClientFrame_Body interface {
@@ -814,6 +822,7 @@ type Welcome struct {
 	ChatSeq         uint32                 `protobuf:"varint,7,opt,name=chat_seq,json=chatSeq,proto3" json:"chat_seq,omitempty"`                          // newest chat number of the active trip
 	ExpiresAtMs     float64                `protobuf:"fixed64,8,opt,name=expires_at_ms,json=expiresAtMs,proto3" json:"expires_at_ms,omitempty"`           // when the token ends
 	NoOffersBecause string                 `protobuf:"bytes,9,opt,name=no_offers_because,json=noOffersBecause,proto3" json:"no_offers_because,omitempty"` // to a driver: on_trip, off_duty, no_position; empty: offers may come
+	WantsSentMs     bool                   `protobuf:"varint,10,opt,name=wants_sent_ms,json=wantsSentMs,proto3" json:"wants_sent_ms,omitempty"`           // the node records when commands and position acks were sent
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -909,6 +918,13 @@ func (x *Welcome) GetNoOffersBecause() string {
 		return x.NoOffersBecause
 	}
 	return ""
+}
+
+func (x *Welcome) GetWantsSentMs() bool {
+	if x != nil {
+		return x.WantsSentMs
+	}
+	return false
 }
 
 // Ack answers a command. An empty `code` means done.
@@ -3136,7 +3152,7 @@ var File_wire_ridehail_proto protoreflect.FileDescriptor
 
 const file_wire_ridehail_proto_rawDesc = "" +
 	"\n" +
-	"\x13wire/ridehail.proto\x12\vridehail.v1\"\xd5\x05\n" +
+	"\x13wire/ridehail.proto\x12\vridehail.v1\"\xee\x05\n" +
 	"\vClientFrame\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12*\n" +
 	"\x05hello\x18\x02 \x01(\v2\x12.ridehail.v1.HelloH\x00R\x05hello\x12$\n" +
@@ -3154,7 +3170,8 @@ const file_wire_ridehail_proto_rawDesc = "" +
 	"\n" +
 	"watch_area\x18\f \x01(\v2\x16.ridehail.v1.WatchAreaH\x00R\twatchArea\x12'\n" +
 	"\x04ping\x18\r \x01(\v2\x11.ridehail.v1.PingH\x00R\x04ping\x12$\n" +
-	"\x03sos\x18\x0e \x01(\v2\x10.ridehail.v1.SosH\x00R\x03sosB\x06\n" +
+	"\x03sos\x18\x0e \x01(\v2\x10.ridehail.v1.SosH\x00R\x03sos\x12\x17\n" +
+	"\asent_ms\x18\x0f \x01(\x01R\x06sentMsB\x06\n" +
 	"\x04body\"\xbe\x05\n" +
 	"\vServerFrame\x120\n" +
 	"\awelcome\x18\x02 \x01(\v2\x14.ridehail.v1.WelcomeH\x00R\awelcome\x12$\n" +
@@ -3187,7 +3204,7 @@ const file_wire_ridehail_proto_rawDesc = "" +
 	"\x05epoch\x18\x01 \x01(\tR\x05epoch\x12\x17\n" +
 	"\atrip_id\x18\x02 \x01(\tR\x06tripId\x12\x19\n" +
 	"\btrip_seq\x18\x03 \x01(\rR\atripSeq\x12\x19\n" +
-	"\bchat_seq\x18\x04 \x01(\rR\achatSeq\"\x91\x02\n" +
+	"\bchat_seq\x18\x04 \x01(\rR\achatSeq\"\xb5\x02\n" +
 	"\aWelcome\x12\x17\n" +
 	"\auser_id\x18\x01 \x01(\tR\x06userId\x12\x12\n" +
 	"\x04role\x18\x02 \x01(\tR\x04role\x12\x14\n" +
@@ -3197,7 +3214,9 @@ const file_wire_ridehail_proto_rawDesc = "" +
 	"\x05at_ms\x18\x06 \x01(\x01R\x04atMs\x12\x19\n" +
 	"\bchat_seq\x18\a \x01(\rR\achatSeq\x12\"\n" +
 	"\rexpires_at_ms\x18\b \x01(\x01R\vexpiresAtMs\x12*\n" +
-	"\x11no_offers_because\x18\t \x01(\tR\x0fnoOffersBecause\"\x85\x01\n" +
+	"\x11no_offers_because\x18\t \x01(\tR\x0fnoOffersBecause\x12\"\n" +
+	"\rwants_sent_ms\x18\n" +
+	" \x01(\bR\vwantsSentMs\"\x85\x01\n" +
 	"\x03Ack\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04code\x18\x02 \x01(\tR\x04code\x12\x18\n" +

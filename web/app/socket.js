@@ -22,6 +22,7 @@ export class Socket extends EventTarget {
     this.clock = new Clock();
     this.epoch = '';
     this.live = false;
+    this.wantsTimes = false; // the node records when frames were sent
     this.attempt = 0;
     this.pending = new Map(); // id -> {frame, done, fail}; kept across connections
     addEventListener('online', () => !this.live && this.now());
@@ -51,7 +52,7 @@ export class Socket extends EventTarget {
     return new Promise((done, fail) => {
       const frame = { id, ...body };
       this.pending.set(id, { frame, done, fail });
-      if (this.live) this.#send(frame);
+      if (this.live) this.#sendTimed(frame);
     });
   }
 
@@ -69,7 +70,7 @@ export class Socket extends EventTarget {
   /** Gives credit back for a position shown. */
   shown(n) {
     const ack = this.credit.show(n);
-    if (ack) this.whisper({ position_ack: { n: ack } });
+    if (ack && this.live) this.#sendTimed({ position_ack: { n: ack } });
   }
 
   /** Comes back now, for a person who asked. */
@@ -102,9 +103,10 @@ export class Socket extends EventTarget {
   #welcomed(welcome) {
     this.epoch = welcome.epoch ?? '';
     this.live = true;
+    this.wantsTimes = welcome.wants_sent_ms ?? false;
     this.attempt = 0;
     for (const body of this.lasting.values()) this.#send(body);
-    for (const { frame } of this.pending.values()) this.#send(frame);
+    for (const { frame } of this.pending.values()) this.#sendTimed(frame);
     clearInterval(this.beat);
     this.beat = setInterval(() => this.#ping(), PING_EVERY);
     for (let i = 0; i < 3; i++) this.#ping();
@@ -115,7 +117,7 @@ export class Socket extends EventTarget {
     const command = this.pending.get(ack.id);
     if (!command) return;
     if (ack.code === 'unavailable') { // the same id again has no second effect
-      setTimeout(() => this.live && this.pending.has(ack.id) && this.#send(command.frame), 1_500);
+      setTimeout(() => this.live && this.pending.has(ack.id) && this.#sendTimed(command.frame), 1_500);
       return;
     }
     this.pending.delete(ack.id);
@@ -147,6 +149,11 @@ export class Socket extends EventTarget {
     const retryMs = backoff(this.attempt++);
     this.retry = setTimeout(() => this.connect(), retryMs);
     this.#tell('link', { state: 'lost', retryMs, why });
+  }
+
+  /** Sends a frame with the time of this sending, if the node records such times. */
+  #sendTimed(frame) {
+    this.#send(this.wantsTimes ? { ...frame, sent_ms: nowMs() } : frame);
   }
 
   #send(frame) {
