@@ -39,7 +39,7 @@ func (d *Dispatcher) recordTakeover(t trips.Trip) {
 		if isKnown {
 			hop.Reason += fmt.Sprintf("; node %s has its region while %s is away", former.Node, d.cfg.Node)
 		}
-	case now.Sub(t.RequestedAt) >= d.cfg.ScanEvery:
+	case now.Sub(t.RequestedAt) >= d.cfg.ScanEvery/4:
 		hop.Code, began = "no_search", t.RequestedAt
 		hop.Reason = "no search ran for the open trip: its event was not heard, or a search could not go on; the scan of the database found it"
 	default:
