@@ -60,7 +60,10 @@ func (s *search) recordLastWait(h searchHops) {
 		return
 	}
 	hop := tracing.WindowWait.Hop(tracing.Match, h.matchNth())
-	hop.Reason = h.describeWait(s.dispatcher.cfg.Policy)
+	hop.Code, hop.Reason = "left", "the search ended while the trip waited"
+	if h.emptyWindows > 0 {
+		hop.Reason += ": " + h.describeWait(s.dispatcher.cfg.Policy)
+	}
 	s.dispatcher.cfg.Tracer.Record(string(s.trip.ID), hop, h.waitsSince, s.dispatcher.cfg.Now())
 }
 
