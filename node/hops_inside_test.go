@@ -126,6 +126,25 @@ func TestAnAnswerThatRedisDoesNotTakeIsAFailure(t *testing.T) {
 	}
 }
 
+func TestAnOfferThatIsTakenBackFromAnotherNodeIsLinkedToItsReceipt(t *testing.T) {
+	n := openTracedNode(t)
+	n.drivers.ApplyReplica(sharedstate.Driver{ID: "dayo", Node: "x", Connected: true, Status: sharedstate.Available,
+		ReceivedAt: time.Now(), Fix: location.Fix{Seq: 1, At: time.Now(), Point: location.Point{Lng: 3.4, Lat: 6.45}, Accuracy: 5}})
+	o := dispatch.Offer{ID: "o1", Nth: 2, Driver: "dayo", Node: "n", Trip: trips.Trip{ID: trips.TripID(uuid.NewString())}}
+	n.offers.WithdrawOffer(t.Context(), o, dispatch.GoneExpired)
+
+	hops := n.tracer.Ring().HopsOf(string(o.Trip.ID))
+	if len(hops) != 1 || hops[0].Name != "withdraw_sent" || hops[0].Reason != dispatch.GoneExpired || hops[0].Nth != 2 {
+		t.Fatalf("recorded %+v", hops)
+	}
+	at := hops[0].Ended + int64(time.Millisecond)
+	n.offers.receiveMessage(events.Message{Topic: topicWithdraw, Payload: []byte(hops[0].Frame), ReceivedAt: time.Unix(0, at)})
+	hops = n.tracer.Ring().HopsOf(string(o.Trip.ID))
+	if heard := hops[len(hops)-1]; heard.Name != "withdraw_heard" || heard.Cause != hops[0].Key || heard.Began != at {
+		t.Errorf("heard %+v", heard)
+	}
+}
+
 func TestAPhoneThatHasLeftIsSaidToBeGone(t *testing.T) {
 	n := openTracedNode(t)
 	ada := trips.Rider("ada")
