@@ -166,7 +166,7 @@ var machineClocks = map[string]string{
 	"events/listener.go":          "how long ago a server failed; when its channels are tried again",
 	"events/listener_commands.go": "how long a gap waits for further confirmations",
 	"events/listener_link.go":     "how long a connection has been silent",
-	"events/members.go":           "how long ago the last heartbeat went out",
+	"events/members.go":           "how long ago the last heartbeat went out, and the nodes changed",
 	"events/sessions.go":          "how long ago connections were given up",
 	"events/worker.go":            "how long ago jobs of others were looked for; the date on a dead letter, for a person",
 	"store/sqlite/trips.go":       "a file has one machine",

@@ -17,10 +17,13 @@ func (s *search) awaitSignal(ctx context.Context, d time.Duration, o *Offer) out
 	for {
 		select {
 		case <-ctx.Done():
+			s.hops.signalled = s.hopTime()
 			return outcomeStopped
 		case <-timer.C:
+			s.hops.signalled = s.hopTime()
 			return outcomeNone
 		case n := <-s.signals:
+			s.hops.signalled = n.sentAt
 			if end := s.handleSignal(ctx, n, o); end != outcomeNone {
 				return end
 			}

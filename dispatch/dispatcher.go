@@ -43,10 +43,13 @@ type Config struct {
 	WaitingElsewhere func() []trips.Trip
 	// LookAround asks other nodes for the drivers around and puts them into
 	// Drivers. It may block for a moment; nil: all drivers are in Drivers.
-	LookAround func(ctx context.Context, areas []sharedstate.Area)
-	Policy     Policy           // Zero: the nearest driver by air.
-	Now        func() time.Time // nil: time.Now.
-	Epoch      uint64           // Fences offers; 0: Unix ms at New.
+	LookAround func(ctx context.Context, areas []sharedstate.Area) LookedAround
+	// FormerOwner returns which node had a region before this one, and when the
+	// nodes changed; "" if that is not known. nil: it never is.
+	FormerOwner func(location.Region) FormerOwner
+	Policy      Policy           // Zero: the nearest driver by air.
+	Now         func() time.Time // nil: time.Now.
+	Epoch       uint64           // Fences offers; 0: Unix ms at New.
 
 	Rules
 	ScanEvery   time.Duration // 2 s
@@ -60,6 +63,9 @@ type Config struct {
 func (c Config) withDefaults() Config {
 	if c.WaitingElsewhere == nil {
 		c.WaitingElsewhere = func() []trips.Trip { return nil }
+	}
+	if c.FormerOwner == nil {
+		c.FormerOwner = func(location.Region) FormerOwner { return FormerOwner{} }
 	}
 	if c.OwnsRegion == nil {
 		c.OwnsRegion = func(location.Region) bool { return true }
@@ -96,7 +102,9 @@ type Dispatcher struct {
 	rescan  chan struct{} // Holds a signal when the store must be read soon.
 	windows *windowMatcher
 
-	wg sync.WaitGroup // Searches; only Run's goroutine adds and waits.
+	// Of Run's goroutine.
+	wg        sync.WaitGroup // Searches.
+	startedAt time.Time
 
 	mu       sync.Mutex // Guards all below.
 	searches map[trips.TripID]*search
@@ -129,6 +137,7 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	defer tick.Stop()
 	defer d.wg.Wait()
 
+	d.startedAt = d.cfg.Now()
 	d.wg.Go(func() { d.windows.run(ctx) })
 	d.scanStore(ctx)
 
@@ -249,7 +258,9 @@ func (d *Dispatcher) scanStore(ctx context.Context) {
 
 	for _, t := range open {
 		if d.cfg.OwnsRegion(t.Region) {
-			d.startSearch(ctx, t, began)
+			if d.startSearch(ctx, t, began) {
+				d.recordTakeover(t)
+			}
 		}
 	}
 }
@@ -268,17 +279,17 @@ func (d *Dispatcher) runningSearches() map[trips.TripID]*search {
 // startSearch runs a search for the trip, unless there is one or MaxSearches
 // are running, or one has ended since openAt, when the trip was open. Only Run's
 // goroutine calls it.
-func (d *Dispatcher) startSearch(ctx context.Context, t trips.Trip, openAt time.Time) {
+func (d *Dispatcher) startSearch(ctx context.Context, t trips.Trip, openAt time.Time) (started bool) {
 	d.mu.Lock()
 	_, isRunning := d.searches[t.ID]
 	if endedAt, ok := d.ended[t.ID]; isRunning || ok && !endedAt.Before(openAt) {
 		d.mu.Unlock()
-		return
+		return false
 	}
 	if len(d.searches) >= d.cfg.MaxSearches {
 		d.mu.Unlock()
 		d.metrics.droppedSignals.WithLabelValues("searches_full").Inc()
-		return
+		return false
 	}
 
 	searchCtx, stop := context.WithCancel(ctx)
@@ -290,6 +301,7 @@ func (d *Dispatcher) startSearch(ctx context.Context, t trips.Trip, openAt time.
 	d.wg.Go(func() {
 		d.removeSearch(s, s.run(searchCtx))
 	})
+	return true
 }
 
 // removeSearch removes a search and remembers its trip, unless another

@@ -53,7 +53,9 @@ func (p GreedyMatcher) findFirst(ctx context.Context, pickup location.Point, nea
 		from[i] = n.Fix.Point
 	}
 
-	times, _, err := p.ETA.Times(ctx, from, pickup)
+	ended := beginTravelCall(ctx)
+	times, source, err := p.ETA.Times(ctx, from, pickup)
+	ended(source, err)
 	if err != nil || len(times) != len(near) {
 		return byAir
 	}

@@ -14,12 +14,12 @@ const nearMetres = 3000
 // lookAround asks other nodes for free drivers around the pickups of some
 // searches: near ones for all, then those of the widest circle for the searches
 // that have too few.
-func (d *Dispatcher) lookAround(ctx context.Context, searches []*SearchState) {
+func (d *Dispatcher) lookAround(ctx context.Context, searches []*SearchState) (looked LookedAround) {
 	if d.cfg.LookAround == nil || len(searches) == 0 {
-		return
+		return looked
 	}
 
-	d.askAreas(ctx, searches, func(h *SearchState) float64 { return min(nearMetres, h.widest()) })
+	looked = d.askAreas(ctx, searches, func(h *SearchState) float64 { return min(nearMetres, h.widest()) })
 
 	now, enough := d.cfg.Now(), d.cfg.Policy.MinCandidates()
 	var short []*SearchState
@@ -29,16 +29,17 @@ func (d *Dispatcher) lookAround(ctx context.Context, searches []*SearchState) {
 		}
 	}
 	if len(short) > 0 {
-		d.askAreas(ctx, short, (*SearchState).widest)
+		looked.add(d.askAreas(ctx, short, (*SearchState).widest))
 	}
+	return looked
 }
 
-func (d *Dispatcher) askAreas(ctx context.Context, searches []*SearchState, metres func(*SearchState) float64) {
+func (d *Dispatcher) askAreas(ctx context.Context, searches []*SearchState, metres func(*SearchState) float64) LookedAround {
 	areas := make([]sharedstate.Area, len(searches))
 	for i, h := range searches {
 		areas[i] = sharedstate.Area{Point: h.Trip.Pickup, Metres: metres(h), Limit: h.rules.Candidates + len(h.askAfter), FreeOnly: true}
 	}
-	d.cfg.LookAround(ctx, areas)
+	return d.cfg.LookAround(ctx, areas)
 }
 
 // widest returns the radius of the widest circle, in metres.

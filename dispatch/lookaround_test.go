@@ -17,10 +17,11 @@ type askedNodes struct {
 	knows metresOf
 	fleet *fakeFleet
 	asked []string
+	late  []string // nodes that never answer
 }
 
 // answer is a Config.LookAround.
-func (n *askedNodes) answer(_ context.Context, areas []sharedstate.Area) {
+func (n *askedNodes) answer(_ context.Context, areas []sharedstate.Area) (l LookedAround) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, a := range areas {
@@ -33,6 +34,7 @@ func (n *askedNodes) answer(_ context.Context, areas []sharedstate.Area) {
 		}
 		n.fleet.mu.Unlock()
 	}
+	return LookedAround{Asked: []string{"n2", "n3"}, Late: n.late}
 }
 
 func (n *askedNodes) wantAsked(t *testing.T, want string) {

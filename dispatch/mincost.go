@@ -179,7 +179,10 @@ func (p MinCostMatcher) fillPickupTimes(ctx context.Context, window []Candidates
 
 	var times [][]time.Duration
 	if p.ETA != nil && len(from) > 0 {
-		if t, _, err := p.ETA.Matrix(ctx, from, to); err == nil && len(t) == len(from) {
+		ended := beginTravelCall(ctx)
+		t, source, err := p.ETA.Matrix(ctx, from, to)
+		ended(source, err)
+		if err == nil && len(t) == len(from) {
 			times = t
 		}
 	}

@@ -32,7 +32,14 @@ type Offer struct {
 
 	// Pickup is the time to the pickup by road; 0 when it is unknown.
 	Pickup time.Duration `json:"pickup_ns"`
+
+	// Nth counts the trip's offers by this dispatcher from 1. Offers of earlier
+	// builds have 0.
+	Nth int `json:"nth,omitempty"`
 }
+
+// HopKey names the hop that sends the offer; see tracing.Hop.
+func (o Offer) HopKey() string { return "offer:" + o.ID }
 
 // The reasons why an offer ends without being taken.
 const (

@@ -21,9 +21,10 @@ func (f etaFunc) Times(ctx context.Context, from []location.Point, to location.P
 
 // Matrix asks column by column.
 func (f etaFunc) Matrix(ctx context.Context, from, to []location.Point) ([][]time.Duration, string, error) {
-	out := make([][]time.Duration, len(from))
+	out, source := make([][]time.Duration, len(from)), "road"
 	for _, p := range to {
-		times, source, err := f(ctx, from, p)
+		times, of, err := f(ctx, from, p)
+		source = of
 		if err != nil || len(times) != len(from) {
 			return nil, source, err
 		}
@@ -31,7 +32,7 @@ func (f etaFunc) Matrix(ctx context.Context, from, to []location.Point) ([][]tim
 			out[i] = append(out[i], t)
 		}
 	}
-	return out, "road", nil
+	return out, source, nil
 }
 
 func nearbyDriver(id trips.DriverID, metres float64) sharedstate.NearbyDriver {

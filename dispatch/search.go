@@ -28,6 +28,7 @@ type signal struct {
 	trip    trips.Trip     // Of tripChanged.
 	driver  trips.DriverID // Of offerDeclined, driverGone and driverBusy.
 	offerID string         // Of offerDeclined and driverBusy.
+	sentAt  time.Time      // Zero if the trip is not sampled.
 }
 
 // outcome is how a step of a search, or the whole search, ended. Its values are
@@ -66,18 +67,22 @@ type search struct {
 	state     *SearchState
 	startedAt time.Time
 	endedTrip trips.Trip // The trip's last state, once won or closed.
+	hops      searchHops
 }
 
 // newSearch returns a search that cancel stops. It does nothing until run.
 func newSearch(d *Dispatcher, t trips.Trip, cancel context.CancelFunc) *search {
+	began := d.cfg.Now()
 	return &search{dispatcher: d, trip: t, cancel: cancel, signals: make(chan signal, 8),
-		state: NewSearchState(t, d.cfg.Policy, d.cfg.Rules), startedAt: d.cfg.Now()}
+		state: NewSearchState(t, d.cfg.Policy, d.cfg.Rules), startedAt: began,
+		hops: searchHops{isTraced: d.cfg.Tracer.Samples(string(t.ID)), waitsSince: began}}
 }
 
 // sendSignal passes a signal to the search. It never blocks. When the search
 // has 8 signals waiting, it counts and drops the signal: the next scan, or the
 // offer's expiry, makes up for it.
 func (s *search) sendSignal(n signal) {
+	n.sentAt = s.hopTime()
 	select {
 	case s.signals <- n:
 	default:
@@ -104,9 +109,14 @@ func (s *search) run(ctx context.Context) outcome {
 		}
 
 		if reason, exhausted := s.state.Exhausted(s.dispatcher.cfg.Now()); exhausted {
+			if !found {
+				s.recordLastWait(s.hops)
+			}
 			end = s.expireTrip(ctx, reason)
 		} else if !found {
-			end = s.awaitSignal(ctx, s.retryPause(), nil)
+			if end = s.awaitSignal(ctx, s.retryPause(), nil); end.isFinal() {
+				s.recordLastWait(s.hops)
+			}
 		}
 	}
 
@@ -136,17 +146,20 @@ func (s *search) chooseDriver(ctx context.Context) (p Assignment, ok bool, end o
 		return s.dispatcher.windows.joinWindow(ctx, s)
 	}
 
-	s.dispatcher.lookAround(ctx, []*SearchState{s.state})
+	r := s.dispatcher.beginRound(s)
+	r.noteLookedAround(s.dispatcher.lookAround(ctx, []*SearchState{s.state}))
 	ask, ok := s.state.FindCandidates(s.dispatcher.cfg.Drivers, policy.MinCandidates(), s.dispatcher.cfg.Now())
-	if !ok {
-		return Assignment{}, false, outcomeNone
-	}
+	r.noteCandidates(ask)
 
-	pairs := policy.Matcher.MatchWindow(ctx, []Candidates{ask})
-	if len(pairs) != 1 || pairs[0].Trip != s.trip.ID {
-		return Assignment{}, false, outcomeNone
+	if ok {
+		pairs := policy.Matcher.MatchWindow(r.contextOf(ctx), []Candidates{ask})
+		r.noteMatched()
+		if ok = len(pairs) == 1 && pairs[0].Trip == s.trip.ID; ok {
+			p = pairs[0]
+		}
 	}
-	return pairs[0], true, outcomeNone
+	r.record(r.settle(map[trips.TripID]Assignment{p.Trip: p}))
+	return p, ok, outcomeNone
 }
 
 // reserveAndOffer holds the driver, makes the offer and waits for the outcome.
@@ -154,8 +167,10 @@ func (s *search) chooseDriver(ctx context.Context) (p Assignment, ok bool, end o
 // to it. The trip's event does the same, but it may come later, or only after
 // the event that frees the driver again.
 func (s *search) reserveAndOffer(ctx context.Context, pair Assignment) outcome {
-	o := s.newOffer(pair)
-	if err := s.dispatcher.cfg.Drivers.Reserve(o.Driver, o.ID); err != nil {
+	o, began := s.newOffer(pair), s.hopTime()
+	err := s.dispatcher.cfg.Drivers.Reserve(o.Driver, o.ID)
+	s.recordReserve(began, err)
+	if err != nil {
 		// Another search was faster: look again, but do not spin.
 		return s.awaitSignal(ctx, s.state.Rules().RetryEvery/20, nil)
 	}
@@ -175,7 +190,8 @@ func (s *search) reserveAndOffer(ctx context.Context, pair Assignment) outcome {
 func (s *search) newOffer(pair Assignment) Offer {
 	return Offer{ID: uuid.NewString(), Trip: s.trip, Driver: pair.Driver.ID,
 		Node: s.dispatcher.cfg.Node, Epoch: s.dispatcher.cfg.Epoch,
-		ExpiresAt: s.dispatcher.cfg.Now().Add(s.state.Rules().OfferTimeout), Metres: pair.Driver.Metres, Pickup: pair.PickupTime}
+		ExpiresAt: s.dispatcher.cfg.Now().Add(s.state.Rules().OfferTimeout), Metres: pair.Driver.Metres, Pickup: pair.PickupTime,
+		Nth: s.hops.offers + 1}
 }
 
 // sendOffer sends the offer, waits for the outcome, counts it, and withdraws
@@ -183,6 +199,7 @@ func (s *search) newOffer(pair Assignment) Offer {
 func (s *search) sendOffer(ctx context.Context, o Offer) outcome {
 	count := s.dispatcher.metrics.offers.WithLabelValues
 	asked := s.dispatcher.cfg.Now()
+	s.hops.offers++
 
 	sendCtx, cancel := context.WithDeadline(ctx, o.ExpiresAt)
 	err := s.dispatcher.cfg.Transport.SendOffer(sendCtx, o)
@@ -190,6 +207,7 @@ func (s *search) sendOffer(ctx context.Context, o Offer) outcome {
 	if err != nil && ctx.Err() == nil {
 		count("unreachable").Inc()
 		s.state.MarkSilent(o.Driver, asked)
+		s.recordOfferEnd(o, endUnreachable)
 		return outcomeDriverGone
 	}
 
@@ -200,6 +218,7 @@ func (s *search) sendOffer(ctx context.Context, o Offer) outcome {
 		// The driver is silent, or the signal got lost: ask the store.
 		end = s.readTripUntilKnown(ctx, &o)
 	}
+	s.recordOfferEnd(o, offerEnd(end))
 
 	switch end {
 	case outcomeAccepted:

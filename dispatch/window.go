@@ -39,6 +39,7 @@ type windowResult struct {
 // search ends the wait. No driver is held yet.
 func (w *windowMatcher) joinWindow(ctx context.Context, s *search) (p Assignment, ok bool, end outcome) {
 	g := &windowMember{search: s, result: make(chan windowResult, 1)}
+	hops := s.hops // the window owns the others until its result has come
 	w.addWaiting(s.trip)
 	defer w.removeWaiting(s.trip.ID)
 	joins := w.joining
@@ -54,6 +55,7 @@ func (w *windowMatcher) joinWindow(ctx context.Context, s *search) (p Assignment
 		case n := <-s.signals:
 			if end := s.handleSignal(ctx, n, nil); end.isFinal() {
 				g.hasLeft.Store(true)
+				s.recordLastWait(hops)
 				return p, false, end
 			}
 		}
@@ -143,11 +145,12 @@ func (w *windowMatcher) run(ctx context.Context) {
 // them, and sends each member its result.
 func (w *windowMatcher) matchWindow(ctx context.Context, members []*windowMember) {
 	members = slices.DeleteFunc(members, func(g *windowMember) bool { return g.hasLeft.Load() })
-	states := make([]*SearchState, len(members))
+	searches, states := make([]*search, len(members)), make([]*SearchState, len(members))
 	for i, g := range members {
-		states[i] = g.search.state
+		searches[i], states[i] = g.search, g.search.state
 	}
-	w.dispatcher.lookAround(ctx, states)
+	r := w.dispatcher.beginRound(searches...)
+	r.noteLookedAround(w.dispatcher.lookAround(ctx, states))
 
 	var window []Candidates
 	now, policy := w.dispatcher.cfg.Now(), w.dispatcher.cfg.Policy
@@ -157,19 +160,24 @@ func (w *windowMatcher) matchWindow(ctx context.Context, members []*windowMember
 		}
 	}
 
+	r.noteCandidates(window...)
+
 	w.dispatcher.metrics.windowTrips.Observe(float64(len(members)))
 	pairs := map[trips.TripID]Assignment{}
 	if len(window) > 0 {
 		// Drivers whom the cheapest matching gives to trips of other
 		// dispatchers are left to them.
 		window = append(window, FindRivals(w.dispatcher.cfg.Drivers, w.listElsewhere(), policy, w.dispatcher.cfg.Rules, now)...)
-		for _, p := range policy.Matcher.MatchWindow(ctx, window) {
+		for _, p := range policy.Matcher.MatchWindow(r.contextOf(ctx), window) {
 			pairs[p.Trip] = p
 		}
+		r.noteMatched()
 	}
 
+	shared, waits := r.settle(pairs)
 	for _, g := range members {
 		pair, ok := pairs[g.search.state.Trip.ID]
 		g.result <- windowResult{pair, ok}
 	}
+	r.record(shared, waits)
 }

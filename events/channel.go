@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/trips"
@@ -52,7 +53,10 @@ type Message struct {
 	Topic   string // without a line break
 	Region  location.Region
 	Payload []byte
-	Channel Channel // on which it came; not sent along
+
+	// Of a message that was received; not sent along.
+	Channel    Channel
+	ReceivedAt time.Time // zero unless hops are recorded
 }
 
 // Addressed is a message and the channel to publish it on.

@@ -166,7 +166,7 @@ func (k *link) onReply(v any) error {
 			return nil
 		}
 		if m.Topic != topicEcho && k.serves(from) {
-			m.Channel = from
+			m.Channel, m.ReceivedAt = from, k.l.redis.tracer.Now()
 			k.l.enqueueMessage(m)
 		}
 	}

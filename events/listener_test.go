@@ -4,10 +4,12 @@ import (
 	"fmt"
 	"log/slog"
 	"testing"
+	"time"
 
 	"github.com/ridehail/ridehail/internal/slowtest"
 	"github.com/ridehail/ridehail/lab/process/processtest"
 	"github.com/ridehail/ridehail/location"
+	"github.com/ridehail/ridehail/tracing"
 )
 
 // recorder is a handler that records what it receives.
@@ -73,6 +75,29 @@ func TestANodeHearsItsRegionsAndWhatIsAddressedToIt(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestAMessageSaysWhenItWasReceivedIfHopsAreRecorded(t *testing.T) {
+	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	tracer, err := tracing.New(t.Context(), tracing.Config{Node: "a", Ratio: .01, Now: func() time.Time { return at }})
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	for want, opts := range map[time.Time][]Option{at: {WithTracer(tracer)}, {}: nil} {
+		r, err := OpenEmbedded(opts...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = r.Close() })
+		e := startListening(t, r, "a")
+		if err := r.Publish(t.Context(), NodeChannel("a"), Message{Topic: "offer"}); err != nil {
+			t.Fatal(err)
+		}
+		if got := receiveFrom(t, "the offer", e.heard); !got.ReceivedAt.Equal(want) {
+			t.Errorf("received at %v, want %v", got.ReceivedAt, want)
+		}
+	}
 }
 
 func TestWhateverABrokenConnectionLosesIsFollowedByAGap(t *testing.T) {

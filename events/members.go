@@ -28,8 +28,10 @@ type Members struct {
 	trustUntil time.Time // before it, nodes of the last view count as alive
 	earlier    []string  // of those alive, the ones of an earlier build
 
-	mu     sync.RWMutex // guards below
-	owners *ownerView   // of the nodes that are alive; replaced when they change
+	mu        sync.RWMutex // guards below
+	owners    *ownerView   // of the nodes that are alive; replaced when they change
+	former    *ownerView   // what it replaced; nil: none
+	changedAt time.Time
 }
 
 // purgeEvery is how many heartbeats a node sends between two that also forget
@@ -53,6 +55,18 @@ func (m *Members) OwnsRegion(region location.Region) bool { return m.OwnerOf(reg
 
 // OwnerOf returns the node that owns the region. It costs some 50 ns.
 func (m *Members) OwnerOf(region location.Region) string { return m.view().ownerOf(region) }
+
+// FormerOwner returns the node that owned the region before the nodes that are
+// alive changed last, and how long ago that was; "" if they never did.
+func (m *Members) FormerOwner(region location.Region) (node string, ago time.Duration) {
+	m.mu.RLock()
+	former, changedAt := m.former, m.changedAt
+	m.mu.RUnlock()
+	if former == nil {
+		return "", 0
+	}
+	return former.ownerOf(region), time.Since(changedAt)
+}
 
 // OwnersAround returns the nodes that may own a region within some metres of p,
 // this node included if it is one of them, sorted. There are at most eight for
@@ -162,7 +176,7 @@ func (m *Members) setAlive(alive []string, earlier bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if earlier != m.owners.earlier || !slices.Equal(alive, m.owners.nodes) {
-		m.owners = newOwnerView(alive, earlier)
+		m.former, m.owners, m.changedAt = m.owners, newOwnerView(alive, earlier), time.Now()
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/ridehail/ridehail/location"
 )
@@ -190,6 +191,26 @@ func TestBesideAnEarlierBuildItsRuleHolds(t *testing.T) {
 	m.setAlive(nodes, false)
 	if m.HasEarlierBuild() || m.OwnerOf("everywhere") != RegionOwner("everywhere", nodes) {
 		t.Error("the earlier build has left, and its rule still holds")
+	}
+}
+
+// TestTheFormerOwnerIsTheOneBeforeTheNodesChanged says whose trips a node goes
+// on with.
+func TestTheFormerOwnerIsTheOneBeforeTheNodesChanged(t *testing.T) {
+	m := NewMembers(nil, "a", 0)
+	if former, _ := m.FormerOwner("r"); former != "" {
+		t.Errorf("the nodes have not changed, and %s was the owner", former)
+	}
+
+	all, rest := []string{"a", "b", "c"}, []string{"a", "b"}
+	m.setAlive(all, false)
+	m.setAlive(rest, false)
+	m.setAlive(rest, false) // as at each heartbeat
+	for _, region := range regionsNear(t, 20, 0.3) {
+		former, ago := m.FormerOwner(region)
+		if former != RegionOwner(region, all) || m.OwnerOf(region) != RegionOwner(region, rest) || ago < 0 || ago > time.Minute {
+			t.Errorf("%s was owned by %s, until %v ago", region, former, ago)
+		}
 	}
 }
 

@@ -27,7 +27,7 @@ func (n *Node) assembleParts() error {
 	n.fleet = newFleetReplicator(n)
 	n.surge = newSurgeUpdater(n)
 	n.follower = sharedstate.NewTripFollower(n.drivers, n.db, n.cfg.Name, n.log)
-	n.offers = &offerTransport{node: n.cfg.Name, drivers: n.drivers, redis: n.redis, log: n.log}
+	n.offers = &offerTransport{node: n.cfg.Name, drivers: n.drivers, redis: n.redis, tracer: n.tracer, log: n.log}
 
 	n.assembleNews()
 	n.readyChecks = n.newReadyChecks()
@@ -100,7 +100,7 @@ func (n *Node) assembleDispatcher(service *trips.Service) error {
 	n.waiting = &waitingExchange{node: n.cfg.Name, ownersAround: n.members.OwnersAround, isSilent: n.members.HasEarlierBuild,
 		publish: n.redis.Publish, now: n.clock.Now, log: n.log, told: map[string]toldList{}, heard: map[string]heardList{}}
 	n.dispatcher = dispatch.New(dispatch.Config{Node: n.cfg.Name, Trips: service, Store: n.db, Drivers: n.drivers,
-		Transport: n.offers, Now: n.clock.Now, OwnsRegion: n.members.OwnsRegion, LookAround: n.fleet.questions.LookAround,
+		Transport: n.offers, Now: n.clock.Now, OwnsRegion: n.members.OwnsRegion, FormerOwner: n.formerOwner, LookAround: n.fleet.questions.askOwners,
 		WaitingElsewhere: n.waiting.listElsewhere, Policy: policy, Log: n.log, Registerer: n.registry, Tracer: n.tracer})
 	n.waiting.listWaiting = n.dispatcher.WaitingTrips
 	return nil

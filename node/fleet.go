@@ -16,6 +16,7 @@ import (
 	"github.com/ridehail/ridehail/internal/sleep"
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/sharedstate"
+	"github.com/ridehail/ridehail/tracing"
 	"github.com/ridehail/ridehail/trips"
 	"github.com/ridehail/ridehail/wire"
 )
@@ -53,6 +54,7 @@ type fleetReplicator struct {
 	now             func() time.Time
 	log             *slog.Logger
 	metrics         fleetMetrics
+	tracer          *tracing.Tracer // nil: no hop is recorded
 
 	// Of the goroutine in run.
 	peers   []string
@@ -63,8 +65,12 @@ type fleetReplicator struct {
 	changed []sharedstate.Driver
 
 	// Of the goroutine in runCars.
-	moved       []sharedstate.Driver
-	carsFailing bool
+	moved          []sharedstate.Driver
+	carsFailing    bool
+	publishedFixes *fixSampler
+	sampled        []tracing.Shared // of the cars that are published now
+
+	heardFixes *fixSampler // of the positions' listener
 
 	askCars chan struct{} // holds a signal when toAsk has a driver
 
@@ -97,7 +103,8 @@ func newFleetMetrics(r prometheus.Registerer) fleetMetrics {
 // it runs.
 func newFleetReplicator(n *Node) *fleetReplicator {
 	r := &fleetReplicator{node: n.cfg.Name, drivers: n.drivers, members: n.members, owners: newOwnerCache(n.members),
-		publish: n.redis.PublishAll, now: n.clock.Now, log: n.log, metrics: newFleetMetrics(n.registry),
+		publish: n.redis.PublishAll, now: n.clock.Now, log: n.log, metrics: newFleetMetrics(n.registry), tracer: n.tracer,
+		publishedFixes: newFixSampler(n.tracer), heardFixes: newFixSampler(n.tracer),
 		told: map[trips.DriverID]string{}, askCars: make(chan struct{}, 1), watched: map[trips.DriverID]bool{}}
 	r.questions = newFleetQuestions(r)
 	r.listener = n.redis.NewListener(events.ListenerConfig{Name: "positions", Node: n.cfg.Name, Handler: r,
@@ -163,6 +170,7 @@ func (r *fleetReplicator) followPeers() (changed bool) {
 func (r *fleetReplicator) dropNode(peer string) {
 	lost := r.drivers.DriversOf(peer, nil)
 	for _, d := range lost {
+		r.recordNodeGone(d, peer)
 		r.drivers.Disconnect(d.ID, peer)
 	}
 	r.gateway.ReleaseHoldsOf(peer)

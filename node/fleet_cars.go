@@ -28,7 +28,7 @@ var _ events.Handler = (*fleetReplicator)(nil)
 func (r *fleetReplicator) OnMessage(m events.Message) {
 	switch m.Topic {
 	case topicFleet, topicCar:
-		r.applyFleet(m.Payload)
+		r.applyFleet(m)
 	case topicQuestion:
 		r.questions.enqueueQuestion(m.Payload)
 	case topicAnswer:
@@ -91,8 +91,10 @@ func (r *fleetReplicator) publishCars(ctx context.Context) {
 	r.moved, overwritten = r.drivers.TakeOnTrip(r.moved[:0])
 	r.metrics.overwritten.Add(float64(overwritten))
 	messages := r.takeQuestions()
+	r.sampled = r.sampled[:0]
 	for i := range r.moved {
 		if d := &r.moved[i]; d.HasPosition() {
+			r.sampleCar(d)
 			fleet := &wire.Fleet{Node: r.node, Cars: []*wire.FleetCar{encodeCar(*d)}}
 			messages = append(messages, r.encodeMessage(events.CarChannel(d.ID), topicCar, fleet)...)
 		}
@@ -101,7 +103,9 @@ func (r *fleetReplicator) publishCars(ctx context.Context) {
 		return
 	}
 
+	began := r.hopTime()
 	err := r.publish(ctx, messages)
+	r.recordPublished(began, len(messages), err)
 	if err != nil && !r.carsFailing && ctx.Err() == nil {
 		r.log.Warn("riders of other nodes do not see their cars move; trying again with the next positions", "err", err)
 	}
@@ -153,9 +157,9 @@ func decodeCar(node string, c *wire.FleetCar) sharedstate.Driver {
 
 // applyFleet places another node's drivers in our shared state. Messages of
 // this node are ignored.
-func (r *fleetReplicator) applyFleet(payload []byte) {
+func (r *fleetReplicator) applyFleet(m events.Message) {
 	var f wire.Fleet
-	if err := wire.Proto.DecodeKnown(payload, &f); err != nil {
+	if err := wire.Proto.DecodeKnown(m.Payload, &f); err != nil {
 		r.log.Warn("another node's drivers cannot be read", "err", err)
 		return
 	}
@@ -164,6 +168,9 @@ func (r *fleetReplicator) applyFleet(payload []byte) {
 	}
 
 	for _, c := range f.Cars {
+		if m.Topic == topicCar {
+			r.recordHeardCar(m, c)
+		}
 		r.drivers.ApplyReplica(decodeCar(f.Node, c))
 		r.gateway.DeliverReplica(trips.DriverID(c.DriverId))
 	}

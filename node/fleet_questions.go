@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ridehail/ridehail/dispatch"
 	"github.com/ridehail/ridehail/events"
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/sharedstate"
@@ -46,8 +47,9 @@ type fleetQuestions struct {
 
 // lookAround is a call of LookAround that waits for answers.
 type lookAround struct {
-	waiting int           // questions without their last answer; guarded by fleetQuestions.mu
-	done    chan struct{} // closed when there is none
+	waiting int               // questions without their last answer; guarded by fleetQuestions.mu
+	owners  map[string]string // who was asked, by the id of the question
+	done    chan struct{}     // closed when there is none
 }
 
 func newFleetQuestions(r *fleetReplicator) *fleetQuestions {
@@ -59,9 +61,15 @@ func newFleetQuestions(r *fleetReplicator) *fleetQuestions {
 // ms at the latest: what was not answered is missing. Many goroutines may call
 // it.
 func (q *fleetQuestions) LookAround(ctx context.Context, areas []sharedstate.Area) {
+	q.askOwners(ctx, areas)
+}
+
+// askOwners is LookAround, and tells which nodes were asked and which of them
+// have not answered.
+func (q *fleetQuestions) askOwners(ctx context.Context, areas []sharedstate.Area) (looked dispatch.LookedAround) {
 	byOwner := q.groupByOwner(areas)
 	if len(byOwner) == 0 {
-		return
+		return looked
 	}
 
 	ctx, cancel := context.WithTimeout(ctx, lookAroundWithin)
@@ -71,7 +79,11 @@ func (q *fleetQuestions) LookAround(ctx context.Context, areas []sharedstate.Are
 	outcome := q.fleet.metrics.questions.WithLabelValues
 	if err := q.fleet.publishBatches(ctx, messages); err != nil {
 		outcome("failed").Add(float64(len(ids)))
-		return
+		looked.Err = err
+		return looked
+	}
+	for _, owner := range look.owners {
+		looked.Asked = append(looked.Asked, owner)
 	}
 
 	select {
@@ -79,7 +91,21 @@ func (q *fleetQuestions) LookAround(ctx context.Context, areas []sharedstate.Are
 		outcome("answered").Add(float64(len(ids)))
 	case <-ctx.Done():
 		outcome("late").Inc()
+		looked.Late = q.findLate(look)
 	}
+	return looked
+}
+
+// findLate returns the nodes that have not answered.
+func (q *fleetQuestions) findLate(look *lookAround) (late []string) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for id, owner := range look.owners {
+		if q.questions[id] == look {
+			late = append(late, owner)
+		}
+	}
+	return late
 }
 
 // groupByOwner returns which other node is to be asked about which areas.
@@ -120,7 +146,7 @@ func (q *fleetQuestions) openQuestions(byOwner map[string][]*wire.FleetArea) (*l
 	q.mu.Lock()
 	defer q.mu.Unlock()
 
-	look := &lookAround{done: make(chan struct{})}
+	look := &lookAround{done: make(chan struct{}), owners: map[string]string{}}
 	var messages []events.Addressed
 	var ids []string
 	for owner, areas := range byOwner {
@@ -129,7 +155,7 @@ func (q *fleetQuestions) openQuestions(byOwner map[string][]*wire.FleetArea) (*l
 			id := strconv.FormatUint(q.lastID, 36)
 			messages = append(messages, q.fleet.encodeMessage(events.PositionsChannel(owner), topicQuestion,
 				&wire.FleetQuestion{Id: id, Node: q.fleet.node, Areas: part})...)
-			q.questions[id] = look
+			q.questions[id], look.owners[id] = look, owner
 			ids = append(ids, id)
 		}
 	}

@@ -30,7 +30,10 @@ type marketNodes struct {
 
 // startMarketNodes starts three nodes on one database and Redis, and waits until
 // each knows the others.
-func startMarketNodes(t *testing.T) (m marketNodes) {
+func startMarketNodes(t *testing.T) (m marketNodes) { return startTracedNodes(t, 0) }
+
+// startTracedNodes are startMarketNodes that record a share of the rides.
+func startTracedNodes(t *testing.T, ratio float64) (m marketNodes) {
 	t.Helper()
 	region, err := location.RegionOf(marketPoint)
 	if err != nil {
@@ -43,7 +46,7 @@ func startMarketNodes(t *testing.T) (m marketNodes) {
 	home := slices.DeleteFunc(rest, func(n string) bool { return n == next })[0]
 
 	address, _ := openRedis(t)
-	cfg := node.Config{Database: createDatabase(t), Redis: address, Speed: 1000, DatabaseConns: 5}
+	cfg := node.Config{Database: createDatabase(t), Redis: address, Speed: 1000, DatabaseConns: 5, TraceRatio: ratio}
 	cfg.Name = home
 	m.home = startNode(t, cfg)
 	cfg.Name = next

@@ -16,7 +16,7 @@ var _ events.Handler = (*Node)(nil)
 func (n *Node) OnMessage(m events.Message) {
 	switch m.Topic {
 	case topicFleet:
-		n.fleet.applyFleet(m.Payload)
+		n.fleet.applyFleet(m)
 	case topicOffer, topicWithdraw, topicDeclined, topicDriverGone:
 		n.offers.receiveMessage(m)
 	case events.TopicWake:
@@ -35,6 +35,7 @@ func (n *Node) OnMessage(m events.Message) {
 			n.gateway.DropUnreadable(m.Topic, err)
 			return
 		}
+		n.recordHeardEvent(m, ev)
 		n.onTripEvent(m.Channel, ev)
 	default:
 		n.onPhoneMessage(m)
@@ -66,6 +67,7 @@ func (n *Node) onTripEvent(c events.Channel, ev trips.Event) {
 
 // onPhoneMessage hands on chat, receipts and all else that is for phones only.
 func (n *Node) onPhoneMessage(m events.Message) {
+	n.recordHeardNews(m)
 	if user, ok := events.UserOf(m.Channel); ok {
 		n.gateway.DeliverMessageTo(user, m.Topic, m.Payload)
 	} else {
@@ -78,6 +80,7 @@ func (n *Node) onPhoneMessage(m events.Message) {
 // instead: a search that began here and was over when the published event came
 // would begin again.
 func (n *Node) onCommitted(ev trips.Event) {
+	n.recordRide(ev.Trip)
 	n.drivers.Follow(ev.Trip)
 	n.suspects.NoteTripEvent(ev)
 	n.gateway.DeliverCommitted(ev)

@@ -20,9 +20,16 @@ import (
 func openNode(t *testing.T, onTripEvent func(*Node, trips.Event)) *Node {
 	t.Helper()
 	var n *Node
-	n, err := Open(t.Context(), Config{Name: "n", Listen: "127.0.0.1:0", City: "1", Speed: 1,
-		Database: filepath.Join(t.TempDir(), "ridehail.db"), Secret: []byte("a secret of the test, long enough"),
-		OnTripEvent: func(ev trips.Event) { onTripEvent(n, ev) }, Log: slog.New(slog.DiscardHandler)})
+	n = openNodeWith(t, Config{OnTripEvent: func(ev trips.Event) { onTripEvent(n, ev) }})
+	return n
+}
+
+// openNodeWith opens such a node with some settings of its own.
+func openNodeWith(t *testing.T, cfg Config) *Node {
+	t.Helper()
+	cfg.Name, cfg.Listen, cfg.City, cfg.Speed, cfg.Log = "n", "127.0.0.1:0", "1", 1, slog.New(slog.DiscardHandler)
+	cfg.Database, cfg.Secret = filepath.Join(t.TempDir(), "ridehail.db"), []byte("a secret of the test, long enough")
+	n, err := Open(t.Context(), cfg)
 	t.Cleanup(func() {
 		if err := n.Close(); err != nil {
 			t.Error(err)

@@ -12,6 +12,7 @@ import (
 	"github.com/ridehail/ridehail/events"
 	"github.com/ridehail/ridehail/gateway"
 	"github.com/ridehail/ridehail/sharedstate"
+	"github.com/ridehail/ridehail/tracing"
 )
 
 // Direct messages between two nodes about an offer, on the channel of the node
@@ -45,6 +46,7 @@ type offerTransport struct {
 	redis      *events.Redis
 	gateway    *gateway.Gateway
 	dispatcher *dispatch.Dispatcher
+	tracer     *tracing.Tracer // nil: no hop is recorded
 	log        *slog.Logger
 }
 
@@ -54,13 +56,19 @@ var _ dispatch.OfferTransport = (*offerTransport)(nil)
 // to be away.
 func (t *offerTransport) SendOffer(ctx context.Context, o dispatch.Offer) error {
 	d, ok := t.drivers.Get(o.Driver)
-	if !ok || !d.Connected {
-		return fmt.Errorf("driver %s: %w", o.Driver, dispatch.ErrUnreachable)
+	isAway := !ok || !d.Connected
+	if !isAway && d.Node != t.node {
+		return t.sendMessage(ctx, d.Node, topicOffer, offerMessage{Offer: o})
 	}
-	if d.Node == t.node {
-		return t.gateway.DeliverOffer(o)
+
+	began, err := t.hopTime(o), error(nil)
+	if isAway {
+		err = fmt.Errorf("driver %s: %w", o.Driver, dispatch.ErrUnreachable)
+	} else {
+		err = t.gateway.DeliverOffer(o)
 	}
-	return t.sendMessage(ctx, d.Node, topicOffer, offerMessage{Offer: o})
+	t.recordHanded(o, began, err)
+	return err
 }
 
 // WithdrawOffer takes an offer back from its driver and says why.
@@ -113,7 +121,11 @@ func (t *offerTransport) sendMessage(ctx context.Context, to, topic string, m of
 	if err != nil {
 		return fmt.Errorf("%s to %s: %w", topic, to, err)
 	}
-	return t.redis.Publish(ctx, events.NodeChannel(to), events.Message{Topic: topic, Payload: payload})
+
+	began := t.hopTime(m.Offer)
+	err = t.redis.Publish(ctx, events.NodeChannel(to), events.Message{Topic: topic, Payload: payload})
+	t.recordSent(to, topic, m, payload, began, err)
+	return err
 }
 
 // receiveMessage acts on another node's message.
@@ -124,6 +136,7 @@ func (t *offerTransport) receiveMessage(m events.Message) {
 		return
 	}
 
+	t.recordHeard(m, msg)
 	switch m.Topic {
 	case topicOffer:
 		if err := t.gateway.DeliverOffer(msg.Offer); errors.Is(err, dispatch.ErrBusy) {

@@ -80,6 +80,14 @@ func (u *userNews) leaveUser(user trips.Actor) {
 	}
 }
 
+// hasSession reports whether a user has a session here.
+func (u *userNews) hasSession(user trips.Actor) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	f := u.byUser[user]
+	return f != nil && f.sessions > 0
+}
+
 // confirmUsers takes note that the channels of these users are subscribed; nil:
 // those of all.
 func (u *userNews) confirmUsers(users []trips.Actor) {

@@ -202,12 +202,22 @@ var (
 	OfferSent = define(Kind{Name: "offer_sent", Mechanism: Direct, From: Dispatch, To: Gateway, Wait: Network,
 		What:    "The offer, to the node that holds the driver's socket: a call within a node, a message through Redis to another.",
 		MayLose: "the offer", MendedBy: "it expires after 15 s and the next driver is asked", Experiment: "provider"})
-	OfferHeard = define(Kind{Name: "offer_heard", Mechanism: Direct, From: Redis, To: OtherNode, Wait: Network,
+	// OfferHanded is OfferSent within a node.
+	OfferHanded = &Kind{Name: OfferSent.Name, Mechanism: Memory, From: Dispatch, To: Gateway, Sync: true, Wait: Working, What: OfferSent.What}
+	OfferHeard  = define(Kind{Name: "offer_heard", Mechanism: Direct, From: Redis, To: OtherNode, Wait: Network,
 		What: "The driver's node hears the offer.", MayLose: "the offer", MendedBy: "its expiry"})
 	OfferWritten = define(Kind{Name: "offer_written", Mechanism: Socket, From: Gateway, To: DriverPhone, Wait: Network,
 		What: "The offer, on the driver's phone.", MayLose: "the offer, when the connection ends", MendedBy: "it is written again to the phone that comes back, until it expires"})
 	OfferThought = define(Kind{Name: "offer_thought", Mechanism: Person, From: DriverPhone, To: DriverPhone, Wait: People,
 		What: "The driver thinks, until the answer or the end of the offer."})
+	AnswerSent = define(Kind{Name: "answer_sent", Mechanism: Direct, From: Gateway, To: Redis, Sync: true, Wait: Network,
+		What: "The driver's node tells the dispatching one that the offer was declined, or that the driver is gone.", MayLose: "the answer", MendedBy: "the offer's expiry"})
+	AnswerHeard = define(Kind{Name: "answer_heard", Mechanism: Direct, From: Redis, To: Dispatch, Wait: Network,
+		What: "The dispatching node hears that answer.", MayLose: "the answer", MendedBy: "the offer's expiry"})
+	WithdrawSent = define(Kind{Name: "withdraw_sent", Mechanism: Direct, From: Dispatch, To: Redis, Sync: true, Wait: Network,
+		What: "The offer is taken back from the driver's node.", MayLose: "the message", MendedBy: "the offer's expiry"})
+	WithdrawHeard = define(Kind{Name: "withdraw_heard", Mechanism: Direct, From: Redis, To: Gateway, Wait: Network,
+		What: "The driver's node hears that.", MayLose: "the message", MendedBy: "the offer's expiry"})
 	OfferEnded = define(Kind{Name: "offer_ended", Mechanism: Memory, From: Gateway, To: Dispatch, Wait: Working,
 		What: "The search hears how the offer ended. The reason says so."})
 )
@@ -249,6 +259,9 @@ var (
 		What: "The trip as it stands, and what the phone missed."})
 	TakenOver = define(Kind{Name: "taken_over", Mechanism: Database, From: Store, To: Dispatch, Wait: Queued,
 		What: "This node went on with what another one left. The reason names it.", Experiment: "owners"})
+	NodeGone = define(Kind{Name: "node_gone", Mechanism: Direct, From: OtherNode, To: Redis, Wait: Network,
+		What: "The heartbeat of the driver's node has ended: from the car's last sign until this node knew.", MayLose: "the car's positions",
+		MendedBy: "the driver's phone connects to another node", Experiment: "owners"})
 )
 
 // Ride is the whole ride: the root of its trace.
