@@ -1,6 +1,7 @@
 package xray
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -51,7 +52,7 @@ var tolerated = []*tracing.Kind{tracing.ReadBack, tracing.TakenOver, tracing.Loo
 // marks what was seen again.
 func (a *assembly) addExpected() {
 	a.addPhases()
-	slices.SortStableFunc(a.phases, func(p, q *phase) int { return int(min(max(p.began-q.began, -1), 1)) })
+	slices.SortStableFunc(a.phases, func(p, q *phase) int { return cmp.Compare(p.began, q.began) })
 	for _, p := range a.phases {
 		for _, s := range p.steps {
 			s.isExpected = slices.Contains(tolerated, s.kind)
@@ -200,6 +201,16 @@ func (a *assembly) expectedIn(p *phase) []expectation {
 	return nil
 }
 
+// Commands over HTTP, which builds without these hops do not know.
+const (
+	httpRead    = "http_read"
+	httpWritten = "http_written"
+)
+
+func (p *phase) hasNamed(name string) bool {
+	return tracing.KindNamed(name) != nil && p.has(tracing.KindNamed(name))
+}
+
 func (p *phase) has(k *tracing.Kind) bool { return p.first(k) != nil }
 
 // first returns the first step of a kind that was seen, or nil.
@@ -218,14 +229,14 @@ func (a *assembly) expectCommand(p *phase) (all []expectation) {
 	if p.name == tracing.Request {
 		phone = tracing.RiderPhone
 	}
-	isByPhone := p.name != tracing.Cancel || p.has(tracing.FrameRead) || p.has(tracing.HTTPRead)
+	isByPhone := p.name != tracing.Cancel || p.has(tracing.FrameRead) || p.hasNamed(httpRead)
 	if read := p.first(tracing.FrameRead); read != nil {
 		phone = read.From
 	}
 
 	switch {
-	case isByPhone && p.has(tracing.HTTPRead):
-		all = append(all, one(tracing.HTTPRead), one(tracing.Statement), one(tracing.HTTPWritten))
+	case p.hasNamed(httpRead):
+		all = append(all, one(tracing.KindNamed(httpRead)), one(tracing.Statement), one(tracing.KindNamed(httpWritten)))
 	case isByPhone:
 		all = append(all, one(tracing.FrameRead).at(phone), one(tracing.CommandWait), one(tracing.Statement), one(tracing.AckWritten).at(phone))
 	default:

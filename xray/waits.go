@@ -170,7 +170,7 @@ func (a *assembly) gapBefore(last, next tracing.Phase) gap {
 	return gapAfter(last)
 }
 
-// gapAfter returns what a ride waits for when a phase is over, whatever comes.
+// gapAfter returns what a ride waits for when a phase is over.
 func gapAfter(last tracing.Phase) gap {
 	switch last {
 	case tracing.Request, tracing.Match, tracing.Takeover:
