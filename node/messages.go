@@ -27,6 +27,10 @@ func (n *Node) OnMessage(m events.Message) {
 		n.surge.takeCounts(m.Payload)
 	case topicWaiting:
 		n.waiting.receiveList(m.Payload)
+	case topicXrayQuestion:
+		n.xray.receiveQuestion(m.Payload)
+	case topicXrayAnswer:
+		n.xray.receiveAnswer(m.Payload)
 	case auth.TopicRevoked:
 		n.revocations.ApplyNotice(m.Payload)
 	case string(trips.TopicTrip):
