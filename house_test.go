@@ -82,7 +82,7 @@ var rooms = []room{
 		"dispatch", "internal/detector", "internal/problem"},
 		"sockets are told what happened and ask stores by contract: no Redis, no SQL, no routes of HTTP"},
 	{"httpapi", []string{"tracing", "wire", "wire/translate", "location", "trips", "auth", "booking", "sharedstate", "chat", "payments", "sos",
-		"pricing", "routing", "web", "internal/problem"},
+		"pricing", "routing", "web", "xray", "internal/problem"},
 		"answers one request at a time and holds no session: what a socket needs, gateway has"},
 	{"node", []string{"location", "tracing", "wire", "trips", "chat", "payments", "sos", "pricing", "routing/...", "sharedstate", "events",
 		"xray", "store", "dispatch", "auth", "booking", "gateway", "httpapi", "internal/clock", "internal/detector", "internal/httpserver", "internal/sleep"},

@@ -217,7 +217,7 @@ func (x *xrayExchange) ask(ctx context.Context, trip string) *xrayGathering {
 	if err == nil {
 		var messages []events.Addressed
 		for name := range g.waiting {
-			messages = append(messages, events.Addressed{Channel: events.NodeChannel(name), Message: events.Message{Topic: topicXrayQuestion, Payload: payload}})
+			messages = append(messages, events.Addressed{To: events.NodeChannel(name), Message: events.Message{Topic: topicXrayQuestion, Payload: payload}})
 		}
 		err = x.publish(ctx, messages)
 	}
@@ -309,7 +309,7 @@ func (x *xrayExchange) receiveAnswer(payload []byte) {
 func (x *xrayExchange) doubtOf(sentAt, now time.Time, a *xrayAnswer) time.Duration {
 	there := time.Duration(a.HeardAt - sentAt.UnixNano())
 	back := time.Duration(a.SentAt - now.UnixNano())
-	offset, halfTrip := (there + back) / 2, max(there-back, 0)/2
+	offset, halfTrip := (there+back)/2, max(there-back, 0)/2
 	measured := offset.Abs() + halfTrip
 
 	own, known := x.uncertainty()
@@ -375,7 +375,7 @@ func (x *xrayExchange) answer(q heardQuestion) (messages []events.Addressed) {
 			x.log.Error("hops cannot be encoded", "err", err)
 			return nil
 		}
-		messages = append(messages, events.Addressed{Channel: events.NodeChannel(q.Node), Message: events.Message{Topic: topicXrayAnswer, Payload: payload}})
+		messages = append(messages, events.Addressed{To: events.NodeChannel(q.Node), Message: events.Message{Topic: topicXrayAnswer, Payload: payload}})
 	}
 	return messages
 }
