@@ -28,9 +28,9 @@ func (n *Node) OnMessage(m events.Message) {
 	case topicWaiting:
 		n.waiting.receiveList(m.Payload)
 	case topicXrayQuestion:
-		n.xray.receiveQuestion(m.Payload)
+		n.xray.hear(n.xray.asked, m.Payload)
 	case topicXrayAnswer:
-		n.xray.receiveAnswer(m.Payload)
+		n.xray.hear(n.xray.answered, m.Payload)
 	case auth.TopicRevoked:
 		n.revocations.ApplyNotice(m.Payload)
 	case string(trips.TopicTrip):

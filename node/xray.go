@@ -7,10 +7,11 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/google/uuid"
 
 	"github.com/ridehail/ridehail/events"
 	"github.com/ridehail/ridehail/internal/sleep"
@@ -31,9 +32,9 @@ const (
 	xrayWithin = 500 * time.Millisecond
 	// xrayChunk bounds the hops of one message, in bytes of JSON.
 	xrayChunk = 128 << 10
-	// xrayBacklog is how many questions may wait. Further ones are dropped, and
-	// their askers call this node missing.
-	xrayBacklog = 64
+	// xrayBacklog is how many questions, and parts of answers, may wait. Further
+	// ones are dropped, and a node is called missing.
+	xrayBacklog = 256
 	// keptTrips is how many trips a list has.
 	keptTrips = 100
 
@@ -55,14 +56,22 @@ type xrayExchange struct {
 	publish     func(ctx context.Context, messages []events.Addressed) error
 	now         func() time.Time
 	log         *slog.Logger
-	toAnswer    chan heardQuestion
+	asked       chan heardPayload // questions
+	answered    chan heardPayload // parts of answers
 
 	mu        sync.Mutex // guards below
-	lastID    uint64
 	questions map[string]*xrayGathering
 	peers     map[string]time.Time // when a node was alive last
-	median    xray.Median
-	medianAt  time.Time
+
+	medianMu sync.Mutex // guards below
+	median   xray.Median
+	medianAt time.Time
+}
+
+// heardPayload is a message, and when it was heard.
+type heardPayload struct {
+	payload []byte
+	at      time.Time
 }
 
 // xrayQuestion asks for the hops of a trip, or without one for the trips.
@@ -70,11 +79,6 @@ type xrayQuestion struct {
 	ID   string `json:"id"`
 	Node string `json:"node"` // that asks
 	Trip string `json:"trip,omitempty"`
-}
-
-type heardQuestion struct {
-	xrayQuestion
-	at time.Time
 }
 
 // xrayAnswer is one of several parts of an answer.
@@ -115,7 +119,8 @@ type xrayParts struct {
 
 func newXrayExchange(n *Node) *xrayExchange {
 	return &xrayExchange{node: n.cfg.Name, ring: n.tracer.Ring(), alive: n.members.AliveNodes, uncertainty: n.clock.Uncertainty,
-		publish: n.redis.PublishAll, now: n.clock.Now, log: n.log, toAnswer: make(chan heardQuestion, xrayBacklog),
+		publish: n.redis.PublishAll, now: n.clock.Now, log: n.log,
+		asked: make(chan heardPayload, xrayBacklog), answered: make(chan heardPayload, xrayBacklog),
 		questions: map[string]*xrayGathering{}, peers: map[string]time.Time{}}
 }
 
@@ -185,8 +190,8 @@ const (
 
 // Median returns what the last finished rides of this node have in common.
 func (x *xrayExchange) Median() xray.Median {
-	x.mu.Lock()
-	defer x.mu.Unlock()
+	x.medianMu.Lock()
+	defer x.medianMu.Unlock()
 	now := x.now()
 	if !x.medianAt.IsZero() && now.Sub(x.medianAt) < medianFor {
 		return x.median
@@ -207,16 +212,17 @@ func (x *xrayExchange) Median() xray.Median {
 func (x *xrayExchange) ask(ctx context.Context, trip string) *xrayGathering {
 	ctx, cancel := context.WithTimeout(ctx, xrayWithin)
 	defer cancel()
-	id, g := x.openQuestion()
+	others := slices.DeleteFunc(x.alive(), func(name string) bool { return name == x.node })
+	id, g := x.openQuestion(others)
 	defer x.closeQuestion(id, g)
-	if len(g.waiting) == 0 {
+	if len(others) == 0 {
 		return g
 	}
 
 	payload, err := json.Marshal(xrayQuestion{ID: id, Node: x.node, Trip: trip})
 	if err == nil {
 		var messages []events.Addressed
-		for name := range g.waiting {
+		for _, name := range others {
 			messages = append(messages, events.Addressed{To: events.NodeChannel(name), Message: events.Message{Topic: topicXrayQuestion, Payload: payload}})
 		}
 		err = x.publish(ctx, messages)
@@ -233,17 +239,13 @@ func (x *xrayExchange) ask(ctx context.Context, trip string) *xrayGathering {
 	return g
 }
 
-func (x *xrayExchange) openQuestion() (id string, g *xrayGathering) {
-	g = &xrayGathering{sentAt: x.now(), waiting: map[string]*xrayParts{}, done: make(chan struct{})}
-	for _, name := range x.alive() {
-		if name != x.node {
-			g.waiting[name] = &xrayParts{heard: map[int]bool{}}
-		}
+func (x *xrayExchange) openQuestion(nodes []string) (id string, g *xrayGathering) {
+	id, g = uuid.NewString(), &xrayGathering{sentAt: x.now(), waiting: map[string]*xrayParts{}, done: make(chan struct{})}
+	for _, name := range nodes {
+		g.waiting[name] = &xrayParts{heard: map[int]bool{}}
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.lastID++
-	id = strconv.FormatUint(x.lastID, 36)
 	x.questions[id] = g
 	return id, g
 }
@@ -260,12 +262,20 @@ func (x *xrayExchange) closeQuestion(id string, g *xrayGathering) {
 	}
 }
 
-// receiveAnswer takes a part of an answer. Only the goroutine that listens to
-// Redis calls it.
-func (x *xrayExchange) receiveAnswer(payload []byte) {
-	now := x.now()
+// hear keeps a message for run. Only the goroutine that listens to Redis calls
+// it; it does not wait.
+func (x *xrayExchange) hear(to chan heardPayload, payload []byte) {
+	select {
+	case to <- heardPayload{payload, x.now()}:
+	default:
+		x.log.Debug("too many messages about hops wait")
+	}
+}
+
+// takeAnswer takes a part of an answer.
+func (x *xrayExchange) takeAnswer(m heardPayload) {
 	var a xrayAnswer
-	if err := json.Unmarshal(payload, &a); err != nil {
+	if err := json.Unmarshal(m.payload, &a); err != nil {
 		x.log.Warn("another node's hops cannot be read", "err", err)
 		return
 	}
@@ -281,7 +291,7 @@ func (x *xrayExchange) receiveAnswer(payload []byte) {
 		return
 	}
 	if parts.heard[a.Part] = true; len(parts.heard) == 1 {
-		parts.doubt = x.doubtOf(g.sentAt, now, &a)
+		parts.doubt = x.doubtOf(g.sentAt, m.at, &a)
 	}
 	for _, text := range a.Hops {
 		var h tracing.Recorded
@@ -319,40 +329,42 @@ func (x *xrayExchange) doubtOf(sentAt, now time.Time, a *xrayAnswer) time.Durati
 	return measured
 }
 
-// receiveQuestion keeps a question for run to answer. Only the goroutine that
-// listens to Redis calls it; it does not wait.
-func (x *xrayExchange) receiveQuestion(payload []byte) {
-	q := heardQuestion{at: x.now()}
-	if err := json.Unmarshal(payload, &q.xrayQuestion); err != nil || q.Node == "" || q.Node == x.node {
-		x.log.Warn("another node's question for hops cannot be read", "err", err)
-		return
-	}
-	select {
-	case x.toAnswer <- q:
-	default:
-		x.log.Debug("too many questions for hops wait", "from", q.Node)
-	}
+// run answers questions and takes answers until ctx ends, and notes which nodes
+// are alive.
+func (x *xrayExchange) run(ctx context.Context) error {
+	var parts sync.WaitGroup
+	defer parts.Wait()
+	parts.Go(func() { _ = sleep.Every(ctx, xrayPeersEvery, func(context.Context) { x.notePeers() }) })
+	parts.Go(func() { handleHeard(ctx, x.answered, x.takeAnswer) })
+	handleHeard(ctx, x.asked, func(m heardPayload) { x.answerQuestion(ctx, m) })
+	return ctx.Err()
 }
 
-// run answers questions until ctx ends, and notes which nodes are alive.
-func (x *xrayExchange) run(ctx context.Context) error {
-	var noting sync.WaitGroup
-	defer noting.Wait()
-	noting.Go(func() { _ = sleep.Every(ctx, xrayPeersEvery, func(context.Context) { x.notePeers() }) })
+// handleHeard handles messages one by one until ctx ends.
+func handleHeard(ctx context.Context, heard <-chan heardPayload, handle func(heardPayload)) {
 	for {
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
-		case q := <-x.toAnswer:
-			if err := x.publish(ctx, x.answer(q)); err != nil {
-				x.log.Debug("a question for hops was not answered", "from", q.Node, "err", err)
-			}
+			return
+		case m := <-heard:
+			handle(m)
 		}
 	}
 }
 
-// answer returns the messages that answer a question.
-func (x *xrayExchange) answer(q heardQuestion) (messages []events.Addressed) {
+func (x *xrayExchange) answerQuestion(ctx context.Context, m heardPayload) {
+	var q xrayQuestion
+	if err := json.Unmarshal(m.payload, &q); err != nil || q.Node == "" || q.Node == x.node {
+		x.log.Warn("another node's question for hops cannot be read", "err", err)
+		return
+	}
+	if err := x.publish(ctx, x.makeAnswer(q, m.at)); err != nil {
+		x.log.Debug("a question for hops was not answered", "from", q.Node, "err", err)
+	}
+}
+
+// makeAnswer returns the messages that answer a question.
+func (x *xrayExchange) makeAnswer(q xrayQuestion, heardAt time.Time) (messages []events.Addressed) {
 	var parts []xrayAnswer
 	if q.Trip == "" {
 		kept := x.listKept()
@@ -369,7 +381,7 @@ func (x *xrayExchange) answer(q heardQuestion) (messages []events.Addressed) {
 	}
 	for i, a := range parts {
 		a.ID, a.Node, a.Part, a.Parts = q.ID, x.node, i, len(parts)
-		a.HeardAt, a.SentAt, a.Uncertainty = q.at.UnixNano(), x.now().UnixNano(), int64(uncertainty)
+		a.HeardAt, a.SentAt, a.Uncertainty = heardAt.UnixNano(), x.now().UnixNano(), int64(uncertainty)
 		payload, err := json.Marshal(a)
 		if err != nil {
 			x.log.Error("hops cannot be encoded", "err", err)
