@@ -55,6 +55,7 @@ type xrayExchange struct {
 	uncertainty func() (time.Duration, bool) // of this node's clock
 	publish     func(ctx context.Context, messages []events.Addressed) error
 	now         func() time.Time
+	within      time.Duration // for answers
 	log         *slog.Logger
 	asked       chan heardPayload // questions
 	answered    chan heardPayload // parts of answers
@@ -119,7 +120,7 @@ type xrayParts struct {
 
 func newXrayExchange(n *Node) *xrayExchange {
 	return &xrayExchange{node: n.cfg.Name, ring: n.tracer.Ring(), alive: n.members.AliveNodes, uncertainty: n.clock.Uncertainty,
-		publish: n.redis.PublishAll, now: n.clock.Now, log: n.log,
+		publish: n.redis.PublishAll, now: n.clock.Now, within: xrayWithin, log: n.log,
 		asked: make(chan heardPayload, xrayBacklog), answered: make(chan heardPayload, xrayBacklog),
 		questions: map[string]*xrayGathering{}, peers: map[string]time.Time{}}
 }
@@ -210,7 +211,7 @@ func (x *xrayExchange) Median() xray.Median {
 
 // ask asks all other nodes and waits for their answers.
 func (x *xrayExchange) ask(ctx context.Context, trip string) *xrayGathering {
-	ctx, cancel := context.WithTimeout(ctx, xrayWithin)
+	ctx, cancel := context.WithTimeout(ctx, x.within)
 	defer cancel()
 	others := slices.DeleteFunc(x.alive(), func(name string) bool { return name == x.node })
 	id, g := x.openQuestion(others)
