@@ -51,7 +51,8 @@ var rooms = []room{
 	{"internal/quantile", nil, "counts and sorts numbers: it must not know what they measure"},
 	{"internal/clock", nil, "asks an interface for the time and knows no database"},
 	{"tracing", []string{"trips"}, "records what it is told of a trip, named by its id; every part of a node may tell it something"},
-	{"xray", []string{"tracing", "trips"}, "tells a ride from its hops alone: it asks no node and no database"},
+	{"xray", []string{"location", "tracing", "trips"}, "tells a ride from its hops alone: it asks no node and no database"},
+	{"xray/report", []string{"tracing", "xray"}, "shows what any node answers: public API only"},
 	{"trips", []string{"internal/text", "location"}, "the state machine must run without network, lock or database"},
 	{"store/storetest", []string{"internal/sleep", "location", "trips", "chat", "payments", "sos"},
 		"what every store promises, in words that no store could bend"},
@@ -108,7 +109,7 @@ var rooms = []room{
 	{"lab/finding/findingtest", []string{"internal/plot", "lab/finding"}, "what tests of experiments share; it knows none of them"},
 	{"lab/page/pagetest", []string{"internal/plot", "lab/finding"}, "made-up experiments for tests of the page"},
 	{"lab/...", []string{"..."}, "an experiment may look anywhere, since no package imports it"},
-	{"cmd/ridehail/...", []string{"node", "routing", "routing/extract", "simulators/...", "lab/...", "store", "store/audit", "payments", "events",
+	{"cmd/ridehail/...", []string{"node", "xray/report", "routing", "routing/extract", "simulators/...", "lab/...", "store", "store/audit", "payments", "events",
 		"internal/filelock", "internal/httpserver", "dispatch", "trips", "wire", "web"},
 		"reads flags and calls one function of a package below; the rest is for what flags name: codecs, weights, a trip's id"},
 }

@@ -18,6 +18,9 @@ import (
 	"github.com/ridehail/ridehail/xray"
 )
 
+// Ride is what a node tells of a trip.
+type Ride = xray.Ride
+
 // The errors of Source that a caller must tell apart. The wrapping error says
 // what to do.
 var (
