@@ -34,7 +34,7 @@ func statusOf(c wire.Code) int {
 		return http.StatusUnauthorized
 	case wire.CodeForbidden:
 		return http.StatusForbidden
-	case wire.CodeNotFound, wire.CodeNoSuchEndpoint:
+	case wire.CodeNotFound, wire.CodeNoSuchEndpoint, wire.CodeNotTraced:
 		return http.StatusNotFound
 	case wire.CodeMethod:
 		return http.StatusMethodNotAllowed

@@ -54,6 +54,8 @@ type Config struct {
 	BodyWithin time.Duration // for all of a request's body to arrive; 0: 5 s
 	Registerer prometheus.Registerer
 	Tracer     *tracing.Tracer // nil: no hop is recorded
+	XRay       XRay            // nil: nothing is known of any ride
+	XRayPage   http.Handler    // at /xray and below; nil: there is none
 	Now        func() time.Time
 	Log        *slog.Logger
 }
@@ -120,6 +122,7 @@ func (a *API) Public() http.Handler {
 		handle("/v1/tiles/{z}/{x}/{y}", methods{"GET": a.getTile(d)})
 	}
 
+	a.handleXRay(mux, a.getPublicRide, a.cfg.DevTokens)
 	handle("/v1/protocol/ridehail.proto", methods{"GET": getSchema})
 	handle("/v1/dev/tokens", methods{"POST": a.postDevToken})
 	handle("/healthz", methods{"GET": a.getHealth})

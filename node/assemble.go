@@ -29,6 +29,8 @@ func (n *Node) assembleParts() error {
 	n.follower = sharedstate.NewTripFollower(n.drivers, n.db, n.cfg.Name, n.log)
 	n.offers = &offerTransport{node: n.cfg.Name, drivers: n.drivers, redis: n.redis, tracer: n.tracer, log: n.log}
 
+	n.xray = newXrayExchange(n)
+
 	n.assembleNews()
 	n.readyChecks = n.newReadyChecks()
 
@@ -85,7 +87,7 @@ func (n *Node) assembleAPIs(service *trips.Service) error {
 	n.api = httpapi.New(httpapi.Config{
 		Trips: service, Store: n.db, Room: room, Receipts: n.db, Alerts: n.db, Drivers: n.drivers, LookAround: n.fleet.questions.LookAround,
 		Booking: bookings, Tokens: tokens, Revocations: n.revocations, Suspects: n.suspects,
-		Socket: n.gateway.ServeSocket, Webhook: n.newWebhook(), City: n.city, Pages: n.cfg.Pages, Ready: n.checkReady,
+		Socket: n.gateway.ServeSocket, Webhook: n.newWebhook(), City: n.city, Pages: n.cfg.Pages, Ready: n.checkReady, XRay: n.xray,
 		DevTokens: n.cfg.DevTokens, TimeScale: n.cfg.Speed, Registerer: n.registry, Tracer: n.tracer, Now: n.clock.Now, Log: n.log,
 	})
 

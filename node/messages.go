@@ -27,6 +27,10 @@ func (n *Node) OnMessage(m events.Message) {
 		n.surge.takeCounts(m.Payload)
 	case topicWaiting:
 		n.waiting.receiveList(m.Payload)
+	case topicXrayQuestion:
+		n.xray.hear(n.xray.asked, m.Payload)
+	case topicXrayAnswer:
+		n.xray.hear(n.xray.answered, m.Payload)
 	case auth.TopicRevoked:
 		n.revocations.ApplyNotice(m.Payload)
 	case string(trips.TopicTrip):

@@ -140,6 +140,7 @@ type Node struct {
 	surge       *surgeUpdater
 	dispatcher  *dispatch.Dispatcher
 	waiting     *waitingExchange
+	xray        *xrayExchange
 	offers      *offerTransport
 	relay       *events.Relay
 
@@ -359,6 +360,7 @@ func (n *Node) startBackground(p *parts) {
 	p.startPart("cars on a trip", n.fleet.runCars)
 	p.startPart("answers about cars", n.fleet.questions.run)
 	p.startPart("waiting trips", n.waiting.run)
+	p.startPart("answers about hops", n.xray.run)
 	p.startPart("surge", n.surge.run)
 	p.startPart("sweep", n.sweepDrivers)
 	n.startSettlement(p)

@@ -30,6 +30,7 @@ const (
 	CodeMethod         Code = "method_not_allowed"
 	CodeTooLarge       Code = "too_large"
 	CodeNoSuchEndpoint Code = "no_such_endpoint"
+	CodeNotTraced      Code = "not_traced" // the hops of this trip are not kept
 )
 
 // FixReason says in FixRefused.reason why a fix was not believed.

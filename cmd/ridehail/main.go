@@ -29,6 +29,7 @@ type cli struct {
 	Drivers   driversCmd   `cmd:"" help:"Simulate drivers against a node."`
 	Riders    ridersCmd    `cmd:"" help:"Simulate riders against a node."`
 	Latency   latencyCmd   `cmd:"" help:"Measure how long a driver's position takes to a rider's socket, hop by hop."`
+	XRay      xrayCmd      `cmd:"" name:"xray" help:"Show one trip hop by hop: what it waited for, across all nodes."`
 	Lab       labCmd       `cmd:"" help:"Answer questions about distributed systems by experiments."`
 	Audit     auditCmd     `cmd:"" help:"Check the invariants of a database."`
 	Migrate   migrateCmd   `cmd:"" help:"Create or update the schema of a database."`

@@ -28,7 +28,7 @@ func numericFlags(t *testing.T) (all []numericFlag) {
 	}
 
 	commands := parser.Model.Leaves(false)
-	if len(commands) != 22+len(lab.All()) {
+	if len(commands) != 23+len(lab.All()) {
 		t.Errorf("there are %d commands", len(commands))
 	}
 	for _, leaf := range commands {

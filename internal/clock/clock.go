@@ -66,6 +66,20 @@ func (c *Clock) Offset() time.Duration {
 	return c.offset
 }
 
+// Uncertainty returns how far Now may be from the source's time, and false
+// before the first measurement.
+func (c *Clock) Uncertainty() (time.Duration, bool) {
+	now := c.elapsed()
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.worthLocked(now), c.uncertainty >= 0
+}
+
+// worthLocked is how far the offset may be wrong by now.
+func (c *Clock) worthLocked(now time.Duration) time.Duration {
+	return c.uncertainty + time.Duration(driftRate*float64(now-c.measuredAt))
+}
+
 // Sync measures the offset several times and keeps the best. It returns an
 // error if no measurement succeeded.
 func (c *Clock) Sync(ctx context.Context, from Source) error {
@@ -120,7 +134,7 @@ func (c *Clock) measureOffset(ctx context.Context, from Source) error {
 func (c *Clock) updateOffset(offset, doubt, now time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	worth := c.uncertainty + time.Duration(driftRate*float64(now-c.measuredAt))
+	worth := c.worthLocked(now)
 	if c.uncertainty < 0 || doubt <= worth || (offset-c.offset).Abs() > doubt+worth {
 		c.offset, c.uncertainty, c.measuredAt = offset, doubt, now
 	}

@@ -101,6 +101,27 @@ func TestASourceThatWasSetToAnotherTimeIsFollowed(t *testing.T) {
 	})
 }
 
+func TestTheUncertaintyGrowsUntilTheNextMeasurement(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &fakeSource{ahead: time.Hour, there: time.Millisecond, back: 3 * time.Millisecond}
+		c := New(0)
+		if d, ok := c.Uncertainty(); ok {
+			t.Errorf("a clock that never asked is %v uncertain", d)
+		}
+		if err := c.Sync(t.Context(), s); err != nil {
+			t.Fatal(err)
+		}
+
+		if d, ok := c.Uncertainty(); d != 2*time.Millisecond || !ok || clockError(c, s) > d {
+			t.Errorf("half a round trip of 4 ms is %v (%v)", d, ok)
+		}
+		time.Sleep(10 * time.Second)
+		if d, _ := c.Uncertainty(); d != 4*time.Millisecond {
+			t.Errorf("after 10 s of a bad quartz: %v", d)
+		}
+	})
+}
+
 func TestWithoutAnAnswerTheLastOneHolds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &fakeSource{ahead: time.Minute}
