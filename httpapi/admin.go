@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/ridehail/ridehail/internal/problem"
+	"github.com/ridehail/ridehail/web"
 	"github.com/ridehail/ridehail/wire"
 )
 
@@ -37,6 +38,9 @@ func (a *API) Admin() http.Handler {
 	handle("/ops/alerts/{id}/ack", methods{"POST": a.postAlertAck})
 	handle("/ops/suspects", methods{"GET": a.getSuspects})
 	handle("/ops/trips/{id}/cancel", methods{"POST": a.postTripCancel})
+
+	mountXray(mux)
+	mux.Handle("/app/", web.Handler()) // its colours
 
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
 	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
