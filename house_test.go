@@ -51,7 +51,7 @@ var rooms = []room{
 	{"internal/quantile", nil, "counts and sorts numbers: it must not know what they measure"},
 	{"internal/clock", nil, "asks an interface for the time and knows no database"},
 	{"tracing", []string{"trips"}, "records what it is told of a trip, named by its id; every part of a node may tell it something"},
-	{"xray", nil, "tells a ride from its hops alone: it asks no node and no database"},
+	{"xray", []string{"tracing", "trips"}, "tells a ride from its hops alone: it asks no node and no database"},
 	{"trips", []string{"internal/text", "location"}, "the state machine must run without network, lock or database"},
 	{"store/storetest", []string{"internal/sleep", "location", "trips", "chat", "payments", "sos"},
 		"what every store promises, in words that no store could bend"},
