@@ -5,7 +5,7 @@ import { arrows, arrowsWidth, batchBoxes, batchesOf, batchNote, doubts, folds, g
 import { endOf, makeAxis } from './axis.js';
 import { hopBeside, phaseBeside, reachOf, smallBars } from './model.js';
 import { bytes, duration } from './format.js';
-import { hopWords, nameIn, texts } from './texts.js';
+import { foldWords, hopWords, nameIn, texts } from './texts.js';
 
 /** @typedef {import('./types.js').Row} Row */
 /** @typedef {import('./types.js').HopRow} HopRow */
@@ -104,7 +104,8 @@ function wordsOf(p, hop, batch) {
   if (hop.failed) return { text: [hop.code, hop.reason].filter(Boolean).join(': '), urgent: true, kind: 'bad' };
   if (batch) return { text: batchNote(p.phase, batch), urgent: true, kind: '' };
   if (hop.doubt_us > 0) return { text: `${texts.twoClocks}: ±${duration(hop.doubt_us)}`, urgent: false, kind: '' };
-  return { text: hop.reason || nameIn(hopWords, hop.name), urgent: false, kind: '' };
+  const isFolded = p.axis.folds.some((f) => f.hop === hop);
+  return { text: hop.reason || nameIn(isFolded ? { ...hopWords, ...foldWords } : hopWords, hop.name), urgent: false, kind: '' };
 }
 
 /** The time until the next phase, in the longest run of rows whose words do not reach it. @param {Place} p @param {{reach: number}[]} noted */
@@ -123,7 +124,7 @@ function gapBeside(p, noted) {
 function strip(group, head, how) {
   const n = group.members.length, { geo } = how;
   if (n < 2 || geo.isPhone) return null;
-  const longest = Math.max(...group.members.map((m) => m.duration_us), 1), step = Math.min(9, geo.gapWidth / n), x = geo.gapX + geo.gapWidth - n * step;
+  const longest = Math.max(...group.members.map((m) => m.duration_us), 1), step = Math.min(7, geo.gapWidth / n), x = geo.gapX + geo.gapWidth - n * step;
   return svg('g', { class: 'strip' }, group.members.map((m, i) => {
     const height = 3 + 11 * (m.duration_us / longest), kind = i === group.picked ? 'picked' : m.hops.some((h) => h.failed || (h.expected && !h.seen)) ? 'bad' : '';
     return svg('g', { onclick: (/** @type {Event} */ e) => { e.stopPropagation(); how.onPick(group, i); } }, svg('title', {}, `${m.nth ?? i + 1}: ${duration(m.duration_us)}${bytes(bytesOf(m)) && `, ${bytes(bytesOf(m))}`}`),

@@ -22,11 +22,11 @@ export function renderHead(node, view, on) {
   if (!ride) return fill(node, el('h2', {}, texts.title));
   const nodes = ride.nodes.filter((n) => !n.missing).length;
   fill(node, el('h2', {}, el('button.pick', { type: 'button', id: 'pick', popovertarget: 'picker', 'aria-haspopup': 'true' }, texts.title, el('i.down', { 'aria-hidden': 'true' }))),
-    el('p.about', {}, ride.from && el('span.places', {}, `${place(ride.from)} to ${place(ride.to)} · `), `${clockTime(ride.phases[0]?.began_at ?? ride.requested_at_ms)} · `,
-      count(hopCount(ride), 'hop'), nodes > 0 && el('span.places', {}, ` on ${count(nodes, 'node')}`), view.isOngoing && el('b.ongoing', {}, ` · ${texts.goesOn}`)),
+    el('p.about', {}, `${clockTime(ride.phases[0]?.began_at ?? ride.requested_at_ms)} · ${count(hopCount(ride), 'hop')}`, nodes > 0 && el('span.places', {}, ` on ${count(nodes, 'node')}`),
+      view.isOngoing && el('b.ongoing', {}, ` · ${texts.goesOn}`), ride.from && el('span.places', {}, ` · ${place(ride.from)} to ${place(ride.to)}`)),
     el('div.key', {}, el('span', {}, el('i.sync', { 'aria-hidden': 'true' }), texts.waits), el('span', {}, el('i.async', { 'aria-hidden': 'true' }), texts.doesNot),
       toggle('ghost', medianWords(view), view.ghost, on.toggleGhost, !hasMedian(view)), toggle('doubt', `${texts.doubt} ${ride.clock_doubt_us > 0 ? `±${duration(ride.clock_doubt_us)}` : ''}`.trim(), view.doubt, on.toggleDoubt, false)),
-    el('button.beside', { type: 'button', id: 'beside', popovertarget: 'beside-picker', 'aria-haspopup': 'true' }, view.beside ? view.besideName : texts.beside));
+    el('button.beside', { type: 'button', id: 'beside', popovertarget: 'beside-picker', 'aria-haspopup': 'true' }, view.beside ? view.besideName : texts.besideShort, !view.beside && el('span.places', {}, texts.besideRest)));
   return undefined;
 }
 

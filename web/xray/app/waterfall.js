@@ -94,7 +94,7 @@ export class Waterfall {
     if (isNew) this.#begin(ride, median);
     this.#regroup();
     this.render();
-    if (isNew) this.tree.reveal();
+    if (isNew) this.tree.centre();
   }
 
   /** @param {Ride} ride @param {Median|null} median */
