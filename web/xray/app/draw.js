@@ -70,7 +70,7 @@ function drawHop(p, hop, i, other) {
   const y = middle(p, i), { x0 } = p.geo, twin = hopBeside(other, p.phase, hop), up = twin ? 3 : 0;
   const second = twin?.seen && bar(twin.mechanism || hop.mechanism, x0 + p.axis.place(twin.began_us), y + 5, p.axis.place(endOf(twin)) - p.axis.place(twin.began_us), { part: 0.5, kind: 'second' });
   if (!hop.seen) return [missingBar(hop.mechanism, x0 + missingAt(p, i), y - up), second];
-  if (hop.mechanism === 'person' && p.axis.folds.some((f) => f.hop === hop)) return second;
+  if (p.axis.folds.some((f) => f.hop === hop)) return second;
   const x = x0 + p.axis.place(hop.began_us), width = p.axis.place(endOf(hop)) - p.axis.place(hop.began_us);
   return [bar(hop.mechanism, x, y - up, width, { part: twin ? 0.75 : 1 }), second, hop.failed && cross(x + Math.max(3, width) + 8, y)];
 }

@@ -43,9 +43,9 @@ const spoken = (words) => el('span.hidden', {}, words);
 
 /** @param {PhaseRow} row */
 function phaseCells(row) {
-  const { phase } = row.group, after = phase.gap_us > 0 ? `, then ${phase.gap_what || nameIn(texts, phase.gap_wait)} ${duration(phase.gap_us)}` : '';
+  const { phase } = row.group, after = phase.gap_us > 0 ? `, then ${phase.gap_what || texts.nothingHere} ${duration(phase.gap_us)}` : '';
   return [cell('span.name', el('i.twist', { 'aria-hidden': 'true' }), el('b', {}, phaseTitle(phase)), el('small', {}, phaseCount(row))), cell('span.waits', spoken('–')),
-    cell('span.time', el('b', {}, duration(phase.duration_us))), cell('span.bytes', bytes(bytesOf(phase)) || spoken('–')), cell('span.when', spoken(`${nameIn(mechanisms, '')}${phase.batch_note ?? ''}${after}` || '–'))];
+    cell('span.time', el('b', {}, duration(phase.duration_us))), cell('span.bytes', bytes(bytesOf(phase)) || spoken('–')), cell('span.when', spoken(`${phase.batch_note ?? ''}${after}` || '–'))];
 }
 
 /** @param {HopRow} row @param {Record<string, string>|undefined} names of parts */

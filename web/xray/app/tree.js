@@ -46,9 +46,9 @@ export class Tree {
 
   #listen() {
     this.node.addEventListener('scroll', () => this.#paint());
-    this.node.addEventListener('keydown', (e) => this.#key(e));
-    this.canvas.addEventListener('click', (e) => this.#click(e));
-    this.canvas.addEventListener('pointerover', (e) => this.hooks.onHover(this.#rowAt(e)));
+    this.node.addEventListener('keydown', (/** @type {KeyboardEvent} */ e) => this.#key(e));
+    this.canvas.addEventListener('click', (/** @type {Event} */ e) => this.#click(e));
+    this.canvas.addEventListener('pointerover', (/** @type {Event} */ e) => this.hooks.onHover(this.#rowAt(e)));
     this.canvas.addEventListener('pointerleave', () => this.hooks.onHover(null));
     new ResizeObserver(() => this.#paint()).observe(this.node);
   }
