@@ -116,7 +116,7 @@ func openXray(t *testing.T, n *xrayNode, path string, screen Screen, preferences
 }
 
 // selectedRow is the text of the row that is selected.
-const selectedRow = `document.querySelector("#tree .row[aria-selected=true]")?.textContent ?? ""`
+const selectedRow = `(document.querySelector("#tree .row[aria-selected=true]")?.textContent ?? "")`
 
 func TestARideIsReadHopByHopWithKeys(t *testing.T) {
 	ride := exampleRide()

@@ -29,7 +29,7 @@ export function ticks(p) {
   const shown = axis.ticks.filter((t) => t.x <= geo.axisWidth + 1);
   const last = shown.at(-1);
   return shown.flatMap((t) => {
-    const words = t.us === 0 ? '0' : t === last || t.us >= 1e6 ? duration(t.us) : duration(t.us).replace(/ .*$/, '');
+    const words = t.us === 0 ? '0' : t.since > 0 ? `+${duration(t.us - t.since)}` : t === last || t.us >= 1e6 ? duration(t.us) : duration(t.us).replace(/ .*$/, '');
     return [text(geo.x0 + t.x, y, words, 'tick', 'middle'),
       t.us > 0 && line(geo.x0 + t.x, p.head + geo.row, geo.x0 + t.x, bottomOf(p), 'grid')];
   });
