@@ -27,9 +27,6 @@ type Offer struct {
 	ExpiresAt time.Time `json:"expires_at"`
 	Metres    float64   `json:"metres"` // To the pickup, by air.
 
-	// Nth counts the offers of a trip from 1; 0 from nodes of an earlier build.
-	Nth int `json:"nth,omitempty"`
-
 	// Pickup is the time to the pickup by road; 0 when it is unknown.
 	Pickup time.Duration `json:"pickup_ns"`
 

@@ -40,9 +40,8 @@ func (a *API) Admin() http.Handler {
 	handle("/ops/trips/{id}/cancel", methods{"POST": a.postTripCancel})
 
 	a.handleXRay(mux, a.getAnyRide, true)
-	if a.cfg.XRayPage != nil {
-		mux.Handle("/app/", web.Handler()) // the page's colours
-	}
+	mountXray(mux)
+	mux.Handle("/app/", web.Handler()) // its colours
 
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
 	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)

@@ -55,7 +55,6 @@ type Config struct {
 	Registerer prometheus.Registerer
 	Tracer     *tracing.Tracer // nil: no hop is recorded
 	XRay       XRay            // nil: nothing is known of any ride
-	XRayPage   http.Handler    // at /xray and below; nil: there is none
 	Now        func() time.Time
 	Log        *slog.Logger
 }
@@ -132,8 +131,17 @@ func (a *API) Public() http.Handler {
 	for path, page := range a.cfg.Pages {
 		mux.Handle(path, page)
 	}
+	mountXray(mux)
 	mux.Handle("/", web.Handler())
 	return mux
+}
+
+// mountXray adds the page that shows one ride hop by hop. What it reads is
+// refused or served elsewhere.
+func mountXray(mux *http.ServeMux) {
+	page := web.XrayHandler()
+	mux.Handle("/xray", page)
+	mux.Handle("/xray/", page)
 }
 
 // City is what a page needs to draw a city: whole as GeoJSON, or in vector

@@ -30,10 +30,6 @@ func (a *API) handleXRay(mux *http.ServeMux, ride http.HandlerFunc, isOpen bool)
 	for path, get := range map[string]http.HandlerFunc{"/v1/xray": list, "/v1/xray/median": median, "/v1/xray/{id}": ride} {
 		mux.Handle(path, a.guardRoute(path, methods{"GET": get}))
 	}
-	if a.cfg.XRayPage != nil {
-		mux.Handle("/xray", a.cfg.XRayPage)
-		mux.Handle("/xray/", a.cfg.XRayPage)
-	}
 }
 
 // refuseXRay answers for what is no rider's or driver's business.

@@ -1,5 +1,5 @@
 // Package web embeds and serves the pages: that of riders, drivers and
-// operators, and the lab's.
+// operators, the lab's, and the X-ray's.
 package web
 
 import (
@@ -25,6 +25,11 @@ var FS embed.FS
 //
 //go:embed lab
 var labFiles embed.FS
+
+// xrayFiles holds the X-ray page in xray/ and its modules in xray/app/.
+//
+//go:embed xray
+var xrayFiles embed.FS
 
 // contentTypes replaces the host's own table, which may call a module
 // text/plain; browsers refuse to run that.
@@ -73,6 +78,21 @@ func LabHandler(list string) http.Handler {
 		if dir, name := path.Split(r.URL.Path); r.URL.Path == "/lab" || dir == "/lab/" && path.Ext(name) == "" {
 			r = r.Clone(r.Context())
 			r.URL.Path = labPage
+		}
+		serveFile(w, r, pages)
+	})
+}
+
+const xrayPage = "/xray/index.html"
+
+// XrayHandler serves the X-ray page at /xray, and its modules below /xray/app/.
+// It stands beside Handler, whose colours it uses.
+func XrayHandler() http.Handler {
+	pages := readFiles(xrayFiles)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/xray" {
+			r = r.Clone(r.Context())
+			r.URL.Path = xrayPage
 		}
 		serveFile(w, r, pages)
 	})
