@@ -40,8 +40,8 @@ class SteadyRows {
   }
 }
 
-/** @param {string} caption @param {string[]} heads @param {HTMLElement} body */
-const table = (caption, heads, body) => el('table', {}, el('caption', {}, caption),
+/** @param {string} caption @param {string[]} heads @param {HTMLElement} body @param {string} [kind] its class, with a dot */
+const table = (caption, heads, body, kind = '') => el(`table${kind}`, {}, el('caption', {}, caption),
   el('thead', {}, el('tr', {}, ...heads.map((h) => el('th', { scope: 'col' }, h)))), body);
 
 const figureHeads = ['Line', 'Mechanism', 'Rate', 'p50 / p99', 'State'];
@@ -78,7 +78,7 @@ export class Ledger {
     section.append(
       el('header', {}, el('h2', {}, 'Ledger of messages'), this.sum, el('button.close', { type: 'button', 'aria-label': 'Close the ledger', onclick: () => this.open(false) }, '×')),
       scroller('Ledger', table('What became of all messages since this node began', ['Messages', ...ledgerColumns.map((c) => c[0].toUpperCase() + c.slice(1)), 'Check'], accounts)),
-      scroller('Lines', table('The lines of the map', figureHeads, figures)),
+      scroller('Lines', table('The lines of the map', figureHeads, figures, '.figures')),
     );
     section.addEventListener('keydown', (event) => { if (event.key === 'Escape') this.open(false); });
     /** @type {Live | null} */ this.live = null;

@@ -69,7 +69,7 @@ function widePlaces(width) {
   const margin = Math.round((width - used) / 2);
   const X = (/** @type {number} */ x) => Math.round(margin + (x <= leftPart ? x : leftPart + (x - leftPart) * stretch));
   const phones = X(96), gateway = X(344), middle = X(560), right = X(800), redis = X(1056), queue = X(1138), far = X(1346);
-  const top = 102, mid = 170, low = 278, relayed = 172, jobs = 284;
+  const top = 102, mid = 164, low = 278, relayed = 168, jobs = 284;
   const above = (/** @type {number} */ x, /** @type {number} */ y) => at(x, y - 19, 'middle');
   const under = (/** @type {number} */ x, /** @type {number} */ y) => at(x, y, 'middle');
   return {
@@ -77,31 +77,31 @@ function widePlaces(width) {
     stations: {
       rider_phone: station(phones, top, 'phone', 17, 27, at(X(32), 81), at(phones + 62, 81)),
       driver_phone: station(phones, low, 'phone', 17, 27, at(X(32), 307), at(X(138), 307)),
-      gateway: station(gateway, 188, 'capsule', 20, 58, at(gateway + 4, 150, 'end'), under(gateway, 233)),
+      gateway: station(gateway, 184, 'capsule', 20, 58, at(gateway + 4, 146, 'end'), under(gateway, 229)),
       memory: station(middle, top, 'ring', 18, 18, above(middle, top), under(middle, 126)),
       dispatch: station(right, top, 'ring', 18, 18, above(right, top), at(right + 8, 134)),
       routing: station(middle, mid, 'ring', 18, 18, above(middle, mid), under(middle, 194)),
       store: station(middle, low, 'ring', 18, 18, under(middle, 303), under(middle, 319)),
       outbox: station(right, low, 'capsule', 20, 38, under(right, 313), under(right, 328)),
-      redis: station(redis, relayed, 'capsule', 20, 42, under(redis, 209), under(redis, 224)),
-      node: station(far, relayed, 'capsule', 20, 34, at(far, 146, 'middle'), at(far + 16, 176)),
+      redis: station(redis, relayed, 'capsule', 20, 42, under(redis, 205), under(redis, 220)),
+      node: station(far, relayed, 'capsule', 20, 34, at(far, 142, 'middle'), at(far + 16, 172)),
       queue: station(queue, jobs, 'ring', 18, 18, under(queue, 309), under(queue, 324)),
       provider: station(far, jobs, 'ring', 18, 18, under(far, 309), under(far, 324)),
     },
     lines: [
-      line('rider_phone-gateway:socket', levelThenOblique([phones, top], [gateway, 178], gateway - 126), ...aboveAndBelow([phones + 26, top])),
-      line('driver_phone-gateway:socket', levelThenOblique([phones, low], [gateway, 198], gateway - 130), ...aboveAndBelow([phones + 26, low])),
-      line('gateway-memory:memory', [[gateway + 4, 162], [gateway + 64, top], [middle, top]], ...aboveAndBelow([gateway + 88, top])),
+      line('rider_phone-gateway:socket', levelThenOblique([phones, top], [gateway, 176], gateway - 126), ...aboveAndBelow([phones + 26, top])),
+      line('driver_phone-gateway:socket', levelThenOblique([phones, low], [gateway, 196], gateway - 130), ...aboveAndBelow([phones + 26, low])),
+      line('gateway-memory:memory', [[gateway + 4, 160], [gateway + 62, top], [middle, top]], ...aboveAndBelow([gateway + 88, top])),
       line('memory-dispatch:memory', [[middle, top], [right, top]], ...aboveAndBelow([X(632), top])),
       line('gateway-routing:rpc', [[gateway, mid], [middle, mid]], ...aboveAndBelow([gateway + 88, mid])),
       line('routing-dispatch:rpc', [[middle, mid], [right - mid + top, mid], [right, top]], ...aboveAndBelow([X(632), mid])),
-      line('gateway-store:database', [[gateway + 4, 214], [gateway + 68, low], [middle, low]], ...aboveAndBelow([gateway + 88, low])),
+      line('gateway-store:database', [[gateway + 4, 210], [gateway + 72, low], [middle, low]], ...aboveAndBelow([gateway + 88, low])),
       line('store-outbox:database', [[middle, low], [right, low]], ...aboveAndBelow([X(632), low])),
-      line('dispatch-redis:direct', levelThenOblique([right, top], [redis, 164], X(1012) - 62), ...aboveAndBelow([X(838), top])),
-      line('outbox-redis:pubsub', levelThenOblique([right, 272], [redis, 180], X(1020) - 92), [X(838), 272], at(X(838) + 13, 263), at(X(838) + 13, 250)),
+      line('dispatch-redis:direct', levelThenOblique([right, top], [redis, 160], X(1012) - 58), ...aboveAndBelow([X(838), top])),
+      line('outbox-redis:pubsub', levelThenOblique([right, 272], [redis, 176], X(1020) - 96), [X(838), 272], at(X(838) + 13, 249), at(X(838) + 13, 263)),
       line('outbox-queue:queue', [[right, jobs], [queue, jobs]], ...below([X(858), jobs])),
-      line('redis-node:pubsub', [[redis, 166], [far, 166]], [X(1084), 166], at(X(1084) + 13, 158), at(X(1216), 158)),
-      line('redis-node:direct', [[redis, 178], [far, 178]], ...below([X(1102), 178])),
+      line('redis-node:pubsub', [[redis, 162], [far, 162]], [X(1084), 162], at(X(1084) + 13, 154), null),
+      line('redis-node:direct', [[redis, 174], [far, 174]], ...below([X(1102), 174])),
       line('queue-provider:rpc', [[queue, jobs], [far, jobs]], ...aboveAndBelow([X(1166), jobs])),
     ],
     water: [

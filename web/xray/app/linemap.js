@@ -25,7 +25,8 @@ import { LiveFeed } from './live.js';
  * @property {(link: {state: 'connecting'|'live'|'lost', ageS: number}) => void} [onLink] how old the figures are
  */
 
-const beforeCross = 46; // pixels from a line's end to its cross
+/** How many pixels before its end a line's cross is: on a wide map before the water. @param {Places} places */
+const beforeCross = (places) => (places.isTall ? 46 : 72);
 
 /** Where a line's messages run, and where they stop. @param {Places} places @returns {Track[]} */
 export const tracksOf = (places) => places.lines.map((line) => {
@@ -34,7 +35,7 @@ export const tracksOf = (places) => places.lines.map((line) => {
     return Math.min(s.w, s.h) / 2;
   };
   const begin = room(line.from), end = length - room(line.to);
-  return { id: line.id, begin, end, cross: Math.max(begin + (end - begin) / 2, length - beforeCross) };
+  return { id: line.id, begin, end, cross: Math.max(begin + (end - begin) / 2, length - beforeCross(places)) };
 });
 
 class LineMap {
