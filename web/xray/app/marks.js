@@ -39,7 +39,7 @@ export function ticks(p) {
 export function folds(p) {
   return p.axis.folds.map((f) => {
     const i = p.hops.findIndex((h) => h.hop === f.hop), x = p.geo.x0 + f.x, wait = f.hop?.wait;
-    const own = f.hop ? nameIn(foldWords, f.hop.name) : texts.unseen, words = foldLabel(own, f.to - f.from, f.width - 8);
+    const own = f.hop ? nameIn(foldWords, f.hop.name) : texts.nothingHere, words = foldLabel(own, f.to - f.from, f.width - 8);
     return svg('g', {}, torn(x, p.top, f.width, p.hops.length * p.geo.row, hatchOf(wait)),
       label(x + f.width / 2, i < 0 ? (p.top + bottomOf(p)) / 2 : middle(p, i), words));
   });
@@ -131,7 +131,7 @@ export function ghost(p, median) {
 /** What filled the time until the next phase. @param {Geometry} geo @param {Phase} phase @param {number} y @param {number} height */
 export function gap(geo, phase, y, height) {
   if (!(phase.gap_us > 0) || geo.gapWidth < 40) return null;
-  const words = `${phase.gap_what || nameIn({ people: 'a person', queue: 'a queue' }, phase.gap_wait) || texts.unseen} ${duration(phase.gap_us)}`;
+  const words = `${phase.gap_what || nameIn({ people: 'a person', queue: 'a queue' }, phase.gap_wait) || texts.nothingHere} ${duration(phase.gap_us)}`;
   const shown = cut(words, geo.gapWidth - 36, true) || duration(phase.gap_us);
   return svg('g', {}, svg('title', {}, words), torn(geo.gapX, y + 2, geo.gapWidth, height - 4, hatchOf(phase.gap_wait)),
     label(geo.gapX + geo.gapWidth / 2, y + height / 2, shown));

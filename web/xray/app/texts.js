@@ -46,8 +46,8 @@ export const sharedWords = 'shared by #';
 export const texts = {
   title: 'One trip', beside: 'Beside another trip', besideOne: 'Beside another', notBeside: 'Stop comparing',
   waits: 'waits', doesNot: 'does not', doubt: 'clock doubt', noDoubt: 'one clock, no doubt',
-  median: 'median of # trips', medianLater: 'median after 20 trips', hops: 'hops', filterLabel: 'Show only',
-  slow: 'more than 100 µs', onlyWaits: 'waits', unseen: 'not seen', tree: 'Hops of the trip, by phase',
+  median: 'median of # trips', medianLater: 'median after 20 trips', hops: 'hops', filterLabel: 'Show only', summary: 'Where the time went',
+  slow: 'more than 100 µs', onlyWaits: 'waits', unseen: 'not seen', nothingHere: 'no hop', phaseBefore: 'The phase before', phaseAfter: 'The next phase', tree: 'Hops of the trip, by phase',
   columns: ['Part', 'Waits', 'Time', 'Bytes', 'When'], notSeen: 'not seen', expected: 'expected, not seen',
   twoClocks: 'two clocks', newest: 'The newest', slowest: 'The slowest', faulty: 'One with a fault', medianOf: 'The median', recent: 'Recent trips',
   pick: 'Choose a trip', noFault: 'None of the last trips has a fault.', looking: 'Looking…', noOther: 'There is no other trip yet.',
