@@ -1,6 +1,6 @@
 // The fault switches: pills beside the stations that they break, which grow into
 // cards while they are on. On a phone they are a list below the map.
-import { byID, el } from '../../app/dom.js';
+import { el } from '../../app/dom.js';
 import { FaultDesk, FaultSpeaker } from './faultdesk.js';
 
 /**
@@ -46,8 +46,9 @@ export class FaultSwitches {
     this.places = new Map(['phones', 'middle', 'redis', 'provider'].map((name) => [name, el(`div.fault-group.at-${name}`)]));
     this.more = el('button.more', { type: 'button', 'aria-expanded': 'false', onclick: () => this.unfold() });
     this.status = el('p.hidden', { role: 'status', id: 'fault-news' });
-    this.node.append(...this.places.values(), this.more, this.status);
-    this.node.hidden = true;
+    this.foot = el('div.foot'); // on a phone it takes buttons that have no place in the header
+    this.node.append(...this.places.values(), this.more, this.foot, this.status);
+    this.more.hidden = true;
     map.append(this.node);
   }
 
@@ -62,6 +63,11 @@ export class FaultSwitches {
     if (this.desk.isReachable === isReachable) return;
     this.desk.isReachable = isReachable;
     this.show();
+  }
+
+  /** Whether this node has no switches. */
+  get isEmpty() {
+    return this.desk.faults.length === 0;
   }
 
   tick() {
@@ -97,7 +103,6 @@ export class FaultSwitches {
 
   show() {
     const views = this.desk.views(), ids = new Set(views.map((v) => v.id));
-    this.node.hidden = views.length === 0;
     for (const [id, pill] of this.pills) {
       if (ids.has(id)) continue;
       pill.node.remove();
@@ -161,15 +166,4 @@ export function setText(node, words) {
 /** The header's button. @param {FaultSwitches} switches */
 export function allOffButton(switches) {
   return el('button.pill.all-off', { type: 'button', id: 'all-off', 'aria-keyshortcuts': '0', onclick: () => switches.allOff() }, 'All faults off');
-}
-
-/** Key 0 switches all faults off, outside fields and open dialogs. @param {FaultSwitches} switches */
-export function listenForZero(switches) {
-  addEventListener('keydown', (event) => {
-    const target = /** @type {Element | null} */ (event.target instanceof Element ? event.target : null);
-    if (event.key !== '0' || event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
-    if (target?.matches('input, textarea, select') || byID('all-off')?.hidden) return;
-    event.preventDefault();
-    switches.allOff();
-  });
 }

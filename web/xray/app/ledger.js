@@ -2,7 +2,8 @@
 // sent, with the check that it adds up; and the map's figures as a table.
 import { el } from '../../app/dom.js';
 import { ledgerColumns, missingFrom, readerRows, wordsOf } from './linemap-figures.js';
-import { disc, svg } from './linemap-svg.js';
+import { disc } from './linemap-svg.js';
+import { svg } from './svg.js';
 import { setText } from './faults.js';
 
 /** @typedef {import('./linemap-figures.js').Live} Live */
@@ -73,7 +74,7 @@ export class Ledger {
     this.accounts = new SteadyRows(accounts, (key) => [sign(key.split('/')[0])]);
     this.figures = new SteadyRows(figures, (key) => [sign(key.split(':')[1])]);
     this.sum = el('p.ledger-sum');
-    this.button = el('button.pill', { type: 'button', id: 'ledger-open', 'aria-expanded': 'false', 'aria-controls': section.id, onclick: () => this.open(section.hidden) }, 'Ledger');
+    this.button = el('button.pill', { type: 'button', id: 'ledger-open', 'aria-expanded': 'false', 'aria-controls': section.id, onclick: () => this.open(section.hasAttribute('hidden')) }, 'Ledger');
     section.tabIndex = -1;
     section.append(
       el('header', {}, el('h2', {}, 'Ledger of messages'), this.sum, el('button.close', { type: 'button', 'aria-label': 'Close the ledger', onclick: () => this.open(false) }, '×')),

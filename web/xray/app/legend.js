@@ -1,6 +1,7 @@
 // The legend in the header: a click keeps one mechanism and dims the others.
 import { el } from '../../app/dom.js';
-import { disc, strokes, svg } from './linemap-svg.js';
+import { disc, strokes } from './linemap-svg.js';
+import { svg } from './svg.js';
 import { mechanisms } from './linemap-figures.js';
 
 /**

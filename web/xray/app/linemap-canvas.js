@@ -61,7 +61,7 @@ export class DotCanvas {
       ctx.beginPath();
       ctx.arc(size / 2 / this.scale, size / 2 / this.scale, radius, 0, 2 * Math.PI);
       ctx.fillStyle = style.getPropertyValue(`--m-${mechanism}`).trim() || '#888';
-      ctx.strokeStyle = style.getPropertyValue('--dot-edge').trim() || '#fff';
+      ctx.strokeStyle = style.getPropertyValue('--land').trim() || '#fff';
       ctx.lineWidth = 2;
       ctx.fill();
       ctx.stroke();

@@ -115,46 +115,44 @@ function widePlaces(width) {
 
 /** @param {number} width @returns {Places} */
 function tallPlaces(width) {
-  const hasTimes = width >= timesFrom, grow = hasTimes ? 1.3 : 1;
-  const Y = (/** @type {number} */ y) => Math.round(86 + (y - 86) * grow);
-  const left = 40, centre = Math.round(width / 2), right = width - 40, provider = centre + 45;
-  const phones = 86, gateway = Y(132), row = Y(176), routing = Y(192), low = Y(246), redis = Y(298), far = Y(352);
+  const hasTimes = width >= timesFrom, left = 40, centre = Math.round(width / 2), right = width - 40, provider = centre + 45, phones = 86;
+  const [gateway, row, routing, low, redis, far] = hasTimes ? [146, 206, 262, 318, 392, 462] : [132, 176, 192, 246, 298, 352];
+  const second = Math.round((redis + far) / 2) + 2, toDispatch = low - routing - 14, toRedis = redis - low;
   /** @type {(a: Point, b: Point) => [Point, TextPlace, TextPlace]} */
   const level = (disc, rate) => [disc, at(rate[0], rate[1], 'middle'), at(rate[0], disc[1] + 17, 'middle')];
   /** @type {(x: number, y: number, side: number) => [Point, TextPlace, TextPlace]} */
   const upright = (x, y, side) => [[x, y], at(x + side * 14, y + 4, side > 0 ? 'start' : 'end'), at(x + side * 14, y + 18, side > 0 ? 'start' : 'end')];
-  const midRoute = Math.round((gateway + routing) / 2), toDispatch = low - routing - 14, toRedis = redis - low, second = Math.round((redis + far) / 2) + 2;
   return {
-    width, height: far + 34, isTall: true, hasTimes,
+    width, height: far + 46, isTall: true, hasTimes,
     stations: {
-      rider_phone: station(left, phones, 'phone', 15, 26, at(20, 66), at(20, 116)),
-      driver_phone: station(right, phones, 'phone', 15, 26, at(width - 20, 66, 'end'), at(width - 20, 116, 'end')),
+      rider_phone: station(left, phones, 'phone', 15, 26, at(20, 64), at(20, 116)),
+      driver_phone: station(right, phones, 'phone', 15, 26, at(width - 20, 64, 'end'), at(width - 20, 116, 'end')),
       gateway: station(centre, gateway, 'capsule', 46, 16, at(centre, gateway - 14, 'middle'), at(centre + 30, gateway + 4)),
       memory: station(left, row, 'ring', 15, 15, at(54, row + (hasTimes ? 34 : 20)), at(54, row + 34)),
       routing: station(centre, routing, 'ring', 15, 15, at(centre + 14, routing + 4), at(centre + 14, routing + 19)),
       store: station(right, row, 'ring', 15, 15, at(right - 14, row + (hasTimes ? 34 : 20), 'end'), at(right - 14, row + 34, 'end')),
       dispatch: station(left, low, 'ring', 15, 15, at(54, low - 14), at(54, low + 18)),
-      outbox: station(right, low, 'capsule', 24, 16, at(right - 20, low + 5, 'end'), at(right - 20, low - 10, 'end')),
+      outbox: station(right, low, 'capsule', 24, 16, at(right - 20, low + 5, 'end'), at(right - 20, low - 11, 'end')),
       redis: station(centre, redis, 'capsule', 36, 16, at(centre + 18, redis + 22), at(centre + 66, redis + 22)),
       node: station(left, far + 2, 'capsule', 16, 26, at(24, far + 29), at(100, far + 29)),
-      queue: station(right, far, 'ring', 15, 15, at(right + 16, far + 24, 'end'), at(right - 30, far + 24, 'end')),
-      provider: station(provider, far, 'ring', 15, 15, at(provider, far + 24, 'middle'), at(provider + 32, far + 24)),
+      queue: station(right, far, 'ring', 15, 15, at(right + 16, far + 24, 'end'), at(right + 16, far + 39, 'end')),
+      provider: station(provider, far, 'ring', 15, 15, at(provider, far + 24, 'middle'), at(provider, far + 39, 'middle')),
     },
     lines: [
-      line('rider_phone-gateway:socket', levelThenOblique([left, phones], [centre - 14, gateway - 4], centre - 10 - gateway + phones), ...level([66, phones], [94, phones - 8])),
-      line('driver_phone-gateway:socket', levelThenOblique([right, phones], [centre + 14, gateway - 4], centre + 10 + gateway - phones), ...level([width - 66, phones], [width - 100, phones - 8])),
+      line('rider_phone-gateway:socket', levelThenOblique([left, phones], [centre - 14, gateway - 4], centre - 10 - gateway + phones), ...level([66, phones], [96, phones - 7])),
+      line('driver_phone-gateway:socket', levelThenOblique([right, phones], [centre + 14, gateway - 4], centre + 10 + gateway - phones), ...level([width - 66, phones], [width - 104, phones - 7])),
       line('gateway-memory:memory', [[centre - 18, gateway + 4], [centre - 14 - row + gateway, row], [left, row]], ...level([76, row], [106, row - 8])),
-      line('memory-dispatch:memory', [[left, row], [left, low]], ...upright(left, Math.round(row + (low - row) * (hasTimes ? 0.42 : 0.5)) + (hasTimes ? 10 : 1), 1)),
-      line('gateway-routing:rpc', [[centre, gateway], [centre, routing]], ...upright(centre, midRoute + 3, -1)),
-      line('routing-dispatch:rpc', [[centre, routing], [centre, routing + 14], [centre - toDispatch, low], [left, low]], ...level([104, low], [128, low - 8])),
+      line('memory-dispatch:memory', [[left, row], [left, low]], ...upright(left, Math.round((row + low) / 2) + (hasTimes ? -4 : 1), 1)),
+      line('gateway-routing:rpc', [[centre, gateway], [centre, routing]], ...upright(centre, hasTimes ? row + 16 : 165, -1)),
+      line('routing-dispatch:rpc', [[centre, routing], [centre, routing + 14], [centre - toDispatch, low], [left, low]], ...level([104, low], [138, low - 8])),
       line('gateway-store:database', [[centre + 18, gateway + 4], [centre + 14 + row - gateway, row], [right, row]], ...level([width - 98, row], [width - 72, row - 8])),
       line('store-outbox:database', [[right, row], [right, low]], ...upright(right, Math.round((row + low) / 2) + 1, -1)),
-      line('dispatch-redis:direct', [[left, low], [left + toRedis, redis], [centre, redis]], ...level([left + toRedis + 26, redis], [left + toRedis + 26, redis - 11])),
-      line('outbox-redis:pubsub', [[right, low], [right - toRedis, redis], [centre, redis]], ...level([right - toRedis - 26, redis], [right - toRedis - 30, redis - 11])),
-      line('outbox-queue:queue', [[right, low], [right, far]], ...upright(right, Math.round((low + far) / 2) + 10, -1)),
+      line('dispatch-redis:direct', [[left, low], [left + toRedis, redis], [centre, redis]], ...level([left + toRedis + (hasTimes ? 60 : 26), redis], [left + toRedis + (hasTimes ? 60 : 26), redis - 11])),
+      line('outbox-redis:pubsub', [[right, low], [right - toRedis, redis], [centre, redis]], ...level([right - toRedis - (hasTimes ? 60 : 26), redis], [right - toRedis - (hasTimes ? 60 : 30), redis - 11])),
+      line('outbox-queue:queue', [[right, low], [right, far]], ...upright(right, far - 22, -1)),
       line('redis-node:pubsub', [[centre - 6, redis + 4], [centre - 2 + redis - far, far], [left, far]], [84, far], at(102, far - 8), null),
       line('redis-node:direct', [[centre + 6, redis], [centre + 6, redis + 12], [centre + 10 + redis - far, far + 8], [left, far + 8]], [112, far + 8], at(126, far + 26), null),
-      line('queue-provider:rpc', [[right, far], [provider, far]], ...level([Math.round((right + provider) / 2) + 16, far], [Math.round((right + provider) / 2) + 18, far - 10])),
+      line('queue-provider:rpc', [[right, far], [provider, far]], ...level([Math.round((right + provider) / 2), far], [Math.round((right + provider) / 2) - 11, far - 10])),
     ],
     water: [
       pathOf([[-10, phones + 18], [56, phones + 18], [66, phones + 28], [width - 66, phones + 28], [width - 56, phones + 18], [width + 10, phones + 18]]),

@@ -2,6 +2,7 @@
 // above them. Text goes in as text only; colours and sizes are in map.css.
 import { offsetLine, pathOf } from './linemap-geometry.js';
 import { letterOf } from './linemap-figures.js';
+import { svg } from './svg.js';
 
 /**
  * @typedef {import('./linemap-places.js').Places} Places
@@ -13,20 +14,6 @@ import { letterOf } from './linemap-figures.js';
  * @property {SVGElement} rate @property {SVGElement} times @property {SVGElement} cross @property {SVGElement} hit
  * @typedef {{group: SVGElement, label: SVGElement, count: SVGElement, title: SVGElement}} StationNodes
  */
-
-const space = 'http://www.w3.org/2000/svg';
-
-/**
- * svg('path', { d, class: 'river' }, ...children)
- * @param {string} tag @param {Record<string, string | number>} [attributes] @param {...(SVGElement | string)} children
- * @returns {SVGElement}
- */
-export function svg(tag, attributes = {}, ...children) {
-  const node = document.createElementNS(space, tag);
-  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, String(value));
-  node.append(...children);
-  return node;
-}
 
 /** @param {TextPlace} place @param {string} kind @param {string} [words] */
 const text = (place, kind, words = '') => svg('text', { x: place.x, y: place.y, class: kind, 'text-anchor': place.anchor }, words);

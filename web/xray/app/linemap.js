@@ -7,7 +7,8 @@ import { hasCross, homeName, partName, rateWords, stationsAway, timesWords, wait
 import { pathLength, pointAt } from './linemap-geometry.js';
 import { placesFor } from './linemap-places.js';
 import { drawMap } from './linemap-svg.js';
-import { FaultSwitches, allOffButton, listenForZero, setText } from './faults.js';
+import { FaultSwitches, allOffButton, setText } from './faults.js';
+import { listenToMapKeys } from './linemap-keys.js';
 import { Ledger, ReaderTable } from './ledger.js';
 import { createLegend } from './legend.js';
 import { LiveFeed } from './live.js';
@@ -69,9 +70,9 @@ class LineMap {
     onStill();
     dark.addEventListener('change', () => { this.canvas.forgetColours(); this.paint(); });
     new ResizeObserver(() => { if (this.element.clientWidth !== this.places?.width) this.resize(); }).observe(this.element);
-    this.drawing.addEventListener('pointermove', (event) => this.point(event));
+    this.drawing.addEventListener('pointermove', (/** @type {PointerEvent} */ event) => this.point(event));
     this.drawing.addEventListener('pointerleave', () => this.pointAway());
-    this.drawing.addEventListener('click', (event) => this.press(event));
+    this.drawing.addEventListener('click', (/** @type {MouseEvent} */ event) => this.press(event));
   }
 
   /** Draws all anew, for the width that there is. */
@@ -94,9 +95,8 @@ class LineMap {
 
   /** Tells the style sheet where the switches' stations are. */
   placeSwitches() {
-    const { stations, width } = /** @type {Places} */ (this.places), style = this.element.style;
-    for (const part of ['redis', 'routing', 'gateway', 'dispatch', 'rider_phone']) style.setProperty(`--at-${part.replace('_', '-')}`, `${stations[part].x}px`);
-    style.setProperty('--from-right', `${width - stations.node.x}px`);
+    const { stations } = /** @type {Places} */ (this.places), style = this.element.style;
+    for (const part of ['gateway', 'dispatch', 'redis']) style.setProperty(`--at-${part}`, `${stations[part].x}px`);
   }
 
   /** @param {Live} live */
@@ -249,13 +249,18 @@ class LineMap {
  * @param {Hooks} hooks
  */
 export function createLineMap(element, hooks) {
-  const map = new LineMap(element, hooks), ledger = new Ledger(byID('ledger'));
-  const controls = byID('controls'), switches = new FaultSwitches(element, () => showAllOff());
+  const frame = (/** @type {string} */ id) => /** @type {HTMLElement} */ (byID(id));
+  const map = new LineMap(element, hooks), ledger = new Ledger(frame('ledger'));
+  const controls = frame('controls'), switches = new FaultSwitches(element, () => showAllOff());
   const allOff = allOffButton(switches), pause = pauseButton((isPaused) => map.setPaused(isPaused));
-  const showAllOff = () => { allOff.hidden = switches.node.hidden; };
-  controls.append(ledger.button, allOff, pause.node);
-  createLegend(byID('legend'), (mechanism) => { map.keep(mechanism); hooks.onLegend(mechanism); });
-  listenForZero(switches);
+  const showAllOff = () => { allOff.hidden = switches.isEmpty; };
+  controls.append(pause.node);
+  const narrow = matchMedia('(max-width: 759px)');
+  const placeButtons = () => (narrow.matches ? switches.foot : controls).prepend(ledger.button, allOff);
+  narrow.addEventListener('change', placeButtons);
+  placeButtons();
+  createLegend(frame('legend'), (mechanism) => { map.keep(mechanism); hooks.onLegend(mechanism); });
+  listenToMapKeys({ allOff: () => { if (!switches.isEmpty) switches.allOff(); }, pause: () => pause.toggle() });
   showAllOff();
 
   /** @param {Live} live */
@@ -270,6 +275,7 @@ export function createLineMap(element, hooks) {
     onLink: (link) => {
       map.setLost(link.state === 'lost', link.ageS, link.why);
       switches.setReachable(link.state === 'live');
+      showLink(link.state);
       hooks.onLink?.(link);
     },
   });
@@ -286,6 +292,15 @@ export function createLineMap(element, hooks) {
   };
 }
 
+const linkWords = { connecting: 'Connecting', live: 'Live', lost: 'No link' };
+
+/** The word beside the page's name. It changes rarely, as it is read aloud. @param {'connecting' | 'live' | 'lost'} state */
+function showLink(state) {
+  document.body.dataset.link = state;
+  const words = byID('link-text');
+  if (words) setText(words, linkWords[state]);
+}
+
 /** @param {(isPaused: boolean) => void} onPause */
 function pauseButton(onPause) {
   let isPaused = false;
@@ -300,5 +315,5 @@ function pauseButton(onPause) {
     setText(words, isPaused ? 'Go on' : 'Pause');
     onPause(isPaused);
   }
-  return { node, set };
+  return { node, set, toggle: () => set(!isPaused) };
 }
