@@ -81,7 +81,7 @@ function widePlaces(width) {
       memory: station(middle, top, 'ring', 18, 18, above(middle, top), under(middle, 126)),
       dispatch: station(right, top, 'ring', 18, 18, above(right, top), at(right + 8, 134)),
       routing: station(middle, mid, 'ring', 18, 18, above(middle, mid), under(middle, 194)),
-      store: station(middle, low, 'ring', 18, 18, under(middle, 303), under(middle, 319)),
+      store: station(middle, low, 'ring', 18, 18, under(middle, 307), under(middle, 322)),
       outbox: station(right, low, 'capsule', 20, 38, under(right, 313), under(right, 328)),
       redis: station(redis, relayed, 'capsule', 20, 42, under(redis, 205), under(redis, 220)),
       node: station(far, relayed, 'capsule', 20, 34, at(far, 142, 'middle'), at(far + 16, 172)),
