@@ -70,7 +70,7 @@ type fakeLive struct {
 	event   liveEvent
 	refusal string // of every switch; empty: none
 	isAway  bool   // it sends nothing
-	// calls are the requests that came for the switches.
+	// calls are the requests that came for switches and trips.
 	calls   []string
 	changed chan struct{} // closed and replaced at each change
 }
@@ -81,9 +81,15 @@ func newFakeLive(t *testing.T) *fakeLive {
 	mux.Handle("/", web.Handler())
 	mux.Handle("/xray", web.XrayHandler())
 	mux.Handle("/xray/", web.XrayHandler())
-	mux.HandleFunc("GET /v1/xray", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"trips":[],"kept":0,"bytes":0,"limit_bytes":1}`) })
+	mux.HandleFunc("GET /v1/xray", func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, `{"trips":[],"kept":0,"bytes":0,"limit_bytes":1}`)
+	})
 	mux.HandleFunc("GET /v1/xray/median", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"trips":0,"phases":[]}`) })
 	mux.HandleFunc("GET /v1/xray/live", f.serveLive)
+	mux.HandleFunc("GET /v1/xray/{trip}", func(w http.ResponseWriter, r *http.Request) {
+		f.change(func(f *fakeLive) { f.calls = append(f.calls, "GET "+r.PathValue("trip")) })
+		problem.Write(w, wire.CodeNotFound, http.StatusNotFound, "no such trip")
+	})
 	mux.HandleFunc("PUT /xray/api/faults/{id}", f.serveSwitch)
 	mux.HandleFunc("DELETE /xray/api/faults", f.serveSwitch)
 	f.Server = httptest.NewServer(mux)
@@ -135,6 +141,13 @@ func (f *fakeLive) change(how func(*fakeLive)) {
 	how(f)
 	close(f.changed)
 	f.changed = make(chan struct{})
+}
+
+// called returns the requests so far.
+func (f *fakeLive) called() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return strings.Join(f.calls, ", ")
 }
 
 func (e *liveEvent) line(id string) *liveLine {
