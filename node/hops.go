@@ -104,7 +104,9 @@ func (n *Node) formerOwner(region location.Region) dispatch.FormerOwner {
 }
 
 // fixSampler chooses the positions that are recorded: of a trip that is sampled,
-// the first of each half second of the phone's clock. One goroutine may use it.
+// the first of each half second of the phone's clock. Nodes choose alike, but
+// for the first position that a node hears: it may record one more. One
+// goroutine may use it.
 type fixSampler struct {
 	tracer *tracing.Tracer
 	last   map[trips.DriverID]sampledFix
