@@ -51,7 +51,11 @@ func (h *Hop) attributes() []attribute.KeyValue {
 
 // attributes returns what the link to this trip says.
 func (s *Shared) attributes() []attribute.KeyValue {
-	return []attribute.KeyValue{attribute.String(attrPhase, string(s.Phase)), attribute.Int(attrNth, s.Nth), attribute.String(attrKey, s.Key)}
+	all := []attribute.KeyValue{attribute.String(attrPhase, string(s.Phase)), attribute.Int(attrNth, s.Nth), attribute.String(attrKey, s.Key)}
+	if s.Cause != "" {
+		all = append(all, attribute.String(attrCause, s.Cause))
+	}
+	return all
 }
 
 // forTrip returns the hop as one of the trips of its batch sees it.
@@ -126,25 +130,28 @@ func clip(frame string) string {
 
 // Recorded is a hop as a node keeps it, and as nodes tell it to each other.
 type Recorded struct {
-	Trace  string `json:"trace"` // of the trip, the quote, or the batch
-	Span   string `json:"span"`
-	Name   string `json:"name"`
-	Phase  Phase  `json:"phase,omitempty"`
-	Nth    int    `json:"nth,omitempty"`
-	From   Part   `json:"from"`
-	To     Part   `json:"to"`
-	Node   string `json:"node"`
-	Began  int64  `json:"began"` // Unix nanoseconds by the node's clock
-	Ended  int64  `json:"ended"`
-	Bytes  int    `json:"bytes,omitempty"`
-	Batch  int    `json:"batch,omitempty"`
-	Key    string `json:"key,omitempty"`
-	Cause  string `json:"cause,omitempty"`
-	Reason string `json:"reason,omitempty"`
-	Code   string `json:"code,omitempty"`
-	Failed bool   `json:"failed,omitempty"`
-	Frame  string `json:"frame,omitempty"`
-	Source string `json:"source,omitempty"`
+	Trace string `json:"trace"` // of the trip, the quote, or the batch
+	Span  string `json:"span"`
+	Name  string `json:"name"`
+	Phase Phase  `json:"phase,omitempty"`
+	Nth   int    `json:"nth,omitempty"`
+	From  Part   `json:"from"`
+	To    Part   `json:"to"`
+	Node  string `json:"node"`
+	// Mechanism is that of the hop, which Kind may not have: a call within a
+	// node stands for a message between two.
+	Mechanism Mechanism `json:"mechanism,omitempty"`
+	Began     int64     `json:"began"` // Unix nanoseconds by the node's clock
+	Ended     int64     `json:"ended"`
+	Bytes     int       `json:"bytes,omitempty"`
+	Batch     int       `json:"batch,omitempty"`
+	Key       string    `json:"key,omitempty"`
+	Cause     string    `json:"cause,omitempty"`
+	Reason    string    `json:"reason,omitempty"`
+	Code      string    `json:"code,omitempty"`
+	Failed    bool      `json:"failed,omitempty"`
+	Frame     string    `json:"frame,omitempty"`
+	Source    string    `json:"source,omitempty"`
 }
 
 // Kind returns what the hop's name stands for; nil for one of a later build.
@@ -177,7 +184,7 @@ func (r *Recorded) readAttributes(all []attribute.KeyValue) (isHop bool) {
 	for _, a := range all {
 		switch v := a.Value; string(a.Key) {
 		case attrMechanism:
-			isHop = true
+			isHop, r.Mechanism = true, Mechanism(v.AsString())
 		case attrPhase:
 			r.Phase = Phase(v.AsString())
 		case attrFrom:

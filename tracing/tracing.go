@@ -205,12 +205,14 @@ type Shared struct {
 	ID    string // of the trip
 	Phase Phase
 	Nth   int
-	Key   string // see Hop.Key
+
+	// Key and Cause are those of Hop.
+	Key, Cause string
 }
 
 // RecordBatch records one hop that several trips shared, as one span with a link
 // to each sampled trip. h.Batch is set to their number if it is 0. The hop's own
-// phase and key do not count. It does nothing if no trip is sampled.
+// phase and key do not count, and its cause only where a trip has none. It does nothing if no trip is sampled.
 func (t *Tracer) RecordBatch(shared []Shared, h Hop, began, ended time.Time) {
 	if t == nil {
 		return

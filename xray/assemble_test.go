@@ -348,10 +348,10 @@ func TestASecondArrivalIsARepetition(t *testing.T) {
 
 func TestASecondSearchIsAPhaseOfItsOwn(t *testing.T) {
 	s := newWholeRide()
-	s.add("r", tracing.WindowWait, tracing.Match, 0, 2000, 3900)
-	s.add("r", tracing.CandidateSearch, tracing.Match, 0, 3900, 3950)
+	s.add("r", tracing.WindowWait, tracing.Match, 2, 3_600_000, 3_700_000)
+	s.add("r", tracing.CandidateSearch, tracing.Match, 2, 3_700_000, 3_700_100)
 	r := s.assemble(t)
-	if first, second := r.phase(t, tracing.Match, 1), r.phase(t, tracing.Match, 2); len(first.Hops) != 2 || len(second.Hops) != 5 {
+	if first, second := r.phase(t, tracing.Match, 0), r.phase(t, tracing.Match, 2); len(first.Hops) != 5 || len(second.Hops) != 2 {
 		t.Errorf("the first window has %d hops, the second %d", len(first.Hops), len(second.Hops))
 	}
 	if !r.Complete {

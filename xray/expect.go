@@ -142,7 +142,7 @@ func markRepeated(p *phase) {
 	type message struct{ name, from, to, node, cause, reason string }
 	arrived := map[message]bool{}
 	for _, s := range p.steps {
-		if !s.isSeen || !slices.Contains([]tracing.Mechanism{tracing.Socket, tracing.PubSub, tracing.Direct, tracing.Queue}, s.kind.Mechanism) {
+		if !s.isSeen || s.kind.Mechanism != tracing.Socket && !slices.Contains(messaging, s.kind.Mechanism) {
 			continue
 		}
 		m := message{name: s.Name, from: string(s.From), to: string(s.To), cause: s.Cause, reason: s.Reason}
