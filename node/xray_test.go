@@ -19,11 +19,11 @@ import (
 
 // xrayCity is nodes that exchange hops, without Redis between them.
 type xrayCity struct {
-	t     testing.TB
-	mu    sync.Mutex // guards below
-	alive []string
-	nodes map[string]*xrayExchange
-	sent  []events.Addressed
+	t       testing.TB
+	mu      sync.Mutex // guards below
+	alive   []string
+	nodes   map[string]*xrayExchange
+	sent    []events.Addressed
 	onTaken func() // after a part of an answer was taken; nil: ignored
 	// change alters a message before it is heard; false: it is lost.
 	change func(*events.Addressed) bool

@@ -58,7 +58,7 @@ func TestAHopIsKeptAsItWasRecorded(t *testing.T) {
 		t.Errorf("source line %q", got.Source)
 	}
 	want := Recorded{Trace: strings.ReplaceAll(trip, "-", ""), Span: got.Span, Name: "frame_read", Phase: Accept, Nth: 2, From: DriverPhone, To: Gateway,
-		Node: "node-1", Began: began.UnixNano(), Ended: began.UnixNano() + 120_000, Bytes: 61, Batch: 3, Key: "command:c1", Cause: "offer:o1",
+		Node: "node-1", Mechanism: Socket, Began: began.UnixNano(), Ended: began.UnixNano() + 120_000, Bytes: 61, Batch: 3, Key: "command:c1", Cause: "offer:o1",
 		Reason: "Another driver was faster.", Code: "taken", Failed: true, Frame: `{"a":1}`, Source: got.Source}
 	if got != want {
 		t.Errorf("got  %+v\nwant %+v", got, want)

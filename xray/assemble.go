@@ -114,15 +114,20 @@ func (a *assembly) readHops(hops []tracing.Recorded) {
 	slices.SortStableFunc(a.steps, func(s, t *step) int { return cmp.Compare(s.ended, t.ended) })
 }
 
-// consumers begin where their cause ended.
-var consumers = []*tracing.Kind{tracing.Heard, tracing.CarHeard, tracing.OfferHeard, tracing.JobWait}
+// isConsumer reports whether the hop is a message that came out of Redis: it
+// begins where its cause ended.
+func (s *step) isConsumer() bool {
+	return (s.kind.From == tracing.Redis || s.kind.From == tracing.JobQueue) && slices.Contains(messaging, s.kind.Mechanism)
+}
+
+var messaging = []tracing.Mechanism{tracing.PubSub, tracing.Direct, tracing.Queue}
 
 // alignConsumers lets each consumer begin where its cause ended. Where that is
 // after it was heard, the clocks differ by as much at least: it has no length.
 func (a *assembly) alignConsumers() {
 	isDelivered := map[string]bool{} // of jobs: later deliveries begin as recorded
 	for _, s := range a.steps {
-		if s.kind.Name == "" || !slices.Contains(consumers, s.kind) {
+		if !s.isConsumer() {
 			s.doubt = s.phoneDoubt()
 			continue
 		}
@@ -190,7 +195,7 @@ func (a *assembly) doubtOf(node string) Micros {
 
 // numbered are the phases that happen several times. Others have one group,
 // whatever number a hop has.
-var numbered = []tracing.Phase{tracing.Offer, tracing.Position, tracing.Chat, tracing.Resume}
+var numbered = []tracing.Phase{tracing.Match, tracing.Offer, tracing.Position, tracing.Chat, tracing.Resume}
 
 // groupPhases puts the steps of each phase and number together.
 func (a *assembly) groupPhases() {
@@ -213,38 +218,10 @@ func (a *assembly) groupPhases() {
 		p.steps = append(p.steps, s)
 	}
 
-	if match := groups[key{tracing.Match, 0}]; match != nil {
-		a.phases = append(slices.DeleteFunc(a.phases, func(p *phase) bool { return p == match }), a.splitWindows(match)...)
-	}
 	for _, p := range a.phases {
 		a.sortSteps(p)
 		p.measure()
 	}
-}
-
-// splitWindows returns a phase for each window that the trip waited in.
-func (a *assembly) splitWindows(match *phase) (windows []*phase) {
-	a.sortSteps(match)
-	w := &phase{name: tracing.Match}
-	hasWindow := false
-	for _, s := range match.steps {
-		if s.kind == tracing.WindowWait {
-			if hasWindow {
-				windows = append(windows, w)
-				w = &phase{name: tracing.Match}
-			}
-			hasWindow = true
-		}
-		w.steps = append(w.steps, s)
-	}
-
-	windows = append(windows, w)
-	for i, w := range windows {
-		if len(windows) > 1 {
-			w.nth = i + 1
-		}
-	}
-	return windows
 }
 
 func (a *assembly) sortSteps(p *phase) {
@@ -295,7 +272,7 @@ func (a *assembly) countHops() []Node {
 // says is in doubt by itself.
 func (a *assembly) clockDoubt() (doubt Micros) {
 	for _, s := range a.steps {
-		if slices.Contains(consumers, s.kind) {
+		if s.isConsumer() {
 			doubt = max(doubt, s.doubt)
 		}
 	}

@@ -348,10 +348,10 @@ func TestASecondArrivalIsARepetition(t *testing.T) {
 
 func TestASecondSearchIsAPhaseOfItsOwn(t *testing.T) {
 	s := newWholeRide()
-	s.add("r", tracing.WindowWait, tracing.Match, 0, 2000, 3900)
-	s.add("r", tracing.CandidateSearch, tracing.Match, 0, 3900, 3950)
+	s.add("r", tracing.WindowWait, tracing.Match, 2, 3_600_000, 3_700_000)
+	s.add("r", tracing.CandidateSearch, tracing.Match, 2, 3_700_000, 3_700_100)
 	r := s.assemble(t)
-	if first, second := r.phase(t, tracing.Match, 1), r.phase(t, tracing.Match, 2); len(first.Hops) != 2 || len(second.Hops) != 5 {
+	if first, second := r.phase(t, tracing.Match, 0), r.phase(t, tracing.Match, 2); len(first.Hops) != 5 || len(second.Hops) != 2 {
 		t.Errorf("the first window has %d hops, the second %d", len(first.Hops), len(second.Hops))
 	}
 	if !r.Complete {
@@ -442,4 +442,53 @@ func TestTheTimesOfAnyHopsAddUp(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+func TestTheLastPositionMayBeLost(t *testing.T) {
+	s := newWholeRide()
+	s.without(func(h tracing.Recorded) bool { return h.Nth == 5 && h.Node == "r" && h.Phase == tracing.Position })
+	r := s.assemble(t)
+	if h := r.phase(t, tracing.Position, 5).hop(t, "position_written"); h.Code != CodeOverwritten || !strings.Contains(h.Reason, "next event") || !r.Complete {
+		t.Errorf("%s: %q, complete %v", h.Code, h.Reason, r.Complete)
+	}
+}
+
+func TestWhatOnlyAFaultLeadsToIsNotExpected(t *testing.T) {
+	s := newWholeRide()
+	s.add("d", tracing.ReadBack, tracing.Accept, 0, 4*second+100, 4*second+200)
+	s.add("r", tracing.LookAround, tracing.Match, 0, 400_000, 400_050)
+	r := s.assemble(t)
+	if r.phase(t, tracing.Accept, 0).hop(t, "read_back").Expected || !r.phase(t, tracing.Match, 0).hop(t, "look_around").Expected {
+		t.Error("reading back is expected, or looking around is not")
+	}
+}
+
+func TestTheMedianOfRides(t *testing.T) {
+	var rides []Ride
+	for n := range 3 {
+		s := newWholeRide()
+		for i := range s.hops {
+			if s.hops[i].Name == "reserve" {
+				s.hops[i].Ended += int64(n) * 1000
+			}
+		}
+		rides = append(rides, s.assemble(t))
+	}
+	m := MedianOf(rides)
+	if m.Trips != 3 || m.Phases[0].Name != tracing.Quote {
+		t.Errorf("%d rides, first %s", m.Trips, m.Phases[0].Name)
+	}
+	for _, p := range m.Phases {
+		for _, h := range p.Hops {
+			if h.Name == "reserve" && (h.Duration != 2000 || fmt.Sprint(h.Samples) != "[1000 2000 3000]") {
+				t.Errorf("reserve: %+v", h)
+			}
+			if h.Name == "offer_thought" && h.Duration != 3*second*1000 {
+				t.Errorf("the driver thought: %+v", h)
+			}
+		}
+	}
+	if m := MedianOf(nil); m.Trips != 0 || m.Phases == nil {
+		t.Errorf("of no rides: %+v", m)
+	}
 }

@@ -1,6 +1,7 @@
 package xray
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -18,7 +19,7 @@ func (p *phase) describe() Phase {
 }
 
 func (s *step) describe(zero int64) Hop {
-	return Hop{Name: s.Name, Mechanism: s.kind.Mechanism, From: s.From, To: s.To, Node: s.Node,
+	return Hop{Name: s.Name, Mechanism: cmp.Or(s.Mechanism, s.kind.Mechanism), From: s.From, To: s.To, Node: s.Node,
 		Began: Micros(s.began - zero), Duration: Micros(s.ended - s.began), Own: Micros(s.own), Doubt: s.doubt,
 		Bytes: s.Bytes, Sync: s.kind.Sync, Batch: s.Batch, Expected: s.isExpected, Seen: s.isSeen, Repeated: s.isRepeated,
 		Reason: s.Reason, Code: s.Code, Failed: s.Failed, Wait: s.kind.Wait, Key: s.Key, Cause: s.Cause, Source: s.Source, Frame: s.Frame,

@@ -44,9 +44,8 @@ func (e expectation) matches(s *step) bool {
 		(e.phone == "" || s.From == e.phone || s.To == e.phone)
 }
 
-// tolerated are the hops that a ride may have, when something happens.
-var tolerated = []*tracing.Kind{tracing.ReadBack, tracing.TakenOver, tracing.LookAround, tracing.CommitWait, tracing.PriceRead, tracing.StateRead,
-	tracing.ConnectionLost, tracing.WelcomeWritten, tracing.CarPublished, tracing.CarHeard, tracing.OfferHeard, tracing.Heard, tracing.EventWritten}
+// rescues are the hops that only something unexpected leads to.
+var rescues = []*tracing.Kind{tracing.ReadBack, tracing.TakenOver, tracing.ConnectionLost}
 
 // addExpected marks what each phase should have, adds what was not seen, and
 // marks what was seen again.
@@ -55,7 +54,7 @@ func (a *assembly) addExpected() {
 	slices.SortStableFunc(a.phases, func(p, q *phase) int { return cmp.Compare(p.began, q.began) })
 	for _, p := range a.phases {
 		for _, s := range p.steps {
-			s.isExpected = slices.Contains(tolerated, s.kind)
+			s.isExpected = !s.Failed && !slices.Contains(rescues, s.kind)
 		}
 		a.matchExpected(p)
 		markRepeated(p)
@@ -142,7 +141,7 @@ func markRepeated(p *phase) {
 	type message struct{ name, from, to, node, cause, reason string }
 	arrived := map[message]bool{}
 	for _, s := range p.steps {
-		if !s.isSeen || !slices.Contains([]tracing.Mechanism{tracing.Socket, tracing.PubSub, tracing.Direct, tracing.Queue}, s.kind.Mechanism) {
+		if !s.isSeen || s.kind.Mechanism != tracing.Socket && !slices.Contains(messaging, s.kind.Mechanism) {
 			continue
 		}
 		m := message{name: s.Name, from: string(s.From), to: string(s.To), cause: s.Cause, reason: s.Reason}

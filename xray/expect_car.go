@@ -118,6 +118,16 @@ func (a *assembly) explainOverwritten(p *phase) (code, reason string) {
 	if next := a.laterPosition(p, tracing.PositionWritten); next != nil {
 		return CodeOverwritten, fmt.Sprintf("Overwritten: the newer position %d was written %s later.", next.nth, formatSpan(next.began-p.began))
 	}
+	return a.explainLastPosition(p)
+}
+
+// explainLastPosition is for the last one that was recorded: not all are.
+func (a *assembly) explainLastPosition(p *phase) (code, reason string) {
+	for _, s := range a.steps {
+		if s.kind == tracing.EventWritten && s.To == tracing.RiderPhone && s.ended > p.began {
+			return CodeOverwritten, "Lost or overwritten. The trip's next event came instead, or a newer position that was not recorded."
+		}
+	}
 	return "", ""
 }
 
@@ -128,7 +138,7 @@ func (a *assembly) explainUnacked(p *phase) (code, reason string) {
 	if a.isLost(tracing.RiderPhone, p) {
 		return CodeAway, "The phone was away before it answered."
 	}
-	return "", ""
+	return a.explainLastPosition(p)
 }
 
 // laterPosition returns the first later position that has a hop.
