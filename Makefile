@@ -44,6 +44,7 @@ test: tools web ## install what the tests need, then check and test everything
 	RIDEHAIL_SIM_SEEDS=1000 go test -run Simulated ./dispatch ./payments ./gateway
 	RIDEHAIL_SIM_SEEDS=300 go test -run Simulated ./events ./internal/detector
 	cd web && npm test
+	cd web && npm run types
 	RIDEHAIL_BIN="$$PWD/bin/ridehail-race" ci/with-services ci/bench --tiny
 	ci/fuzz 1s
 	ci/build

@@ -242,3 +242,14 @@ func TestEveryAnswerForbidsSniffing(t *testing.T) {
 		}
 	}
 }
+
+func TestTheXrayPageIsServedToUsersAndOperators(t *testing.T) {
+	r := newTestAPI(t, nil)
+	for name, h := range map[string]http.Handler{"public": r.public, "admin": r.api.Admin()} {
+		for _, path := range []string{"/xray", "/xray/app/main.js", "/app/tokens.css", "/app/dom.js"} {
+			if w := getPath(h, path); w.Code != http.StatusOK {
+				t.Errorf("%s API: GET %s: %d", name, path, w.Code)
+			}
+		}
+	}
+}

@@ -58,6 +58,23 @@ func TestTheLabIsAPageOfItsOwn(t *testing.T) {
 	}
 }
 
+func TestTheXrayIsAPageOfItsOwn(t *testing.T) {
+	h := XrayHandler()
+	for path, want := range map[string]string{
+		"/xray": "text/html", "/xray/": "text/html", "/xray/app/main.js": "text/javascript", "/xray/app/layout.css": "text/css",
+	} {
+		w := sendRequest(h, "GET", path, "")
+		if w.Code != 200 || !strings.HasPrefix(w.Header().Get("Content-Type"), want) || !strings.Contains(w.Header().Get("Content-Security-Policy"), "default-src 'self'") {
+			t.Errorf("%s: %d %s, policy %q", path, w.Code, w.Header().Get("Content-Type"), w.Header().Get("Content-Security-Policy"))
+		}
+	}
+	for _, path := range []string{"/", "/xray/app/", "/xray/nothing", "/app/main.js"} {
+		if w := sendRequest(h, "GET", path, ""); w.Code != 404 {
+			t.Errorf("GET %s: %d, want 404", path, w.Code)
+		}
+	}
+}
+
 func TestUnchangedFileIsNotSentAgain(t *testing.T) {
 	h := Handler()
 	first := sendRequest(h, "GET", "/app/main.js", "")

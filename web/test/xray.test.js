@@ -1,7 +1,7 @@
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
 import { foldsOf, makeAxis, niceStep, segmentsOf } from '../xray/app/axis.js';
-import { bytes, count, duration, figure, percent, place } from '../xray/app/format.js';
+import { bytes, count, duration, figure, percent, place, tickTime } from '../xray/app/format.js';
 import { histogram, indent, piecesOf } from '../xray/app/frame.js';
 import { answerTo, groupPhases, hopBeside, hopNumbered, medianHop, noFilter, notableHop, numberOf, opensByItself, readRide, rideOfMedian, rowsOf, sharesOf, smallBars } from '../xray/app/model.js';
 import { readAddress, writeAddress } from '../xray/app/address.js';
@@ -14,6 +14,7 @@ const closed = { isOpen: () => false, filter: noFilter() };
 test('times and sizes are short, and never round to a unit they are not in', () => {
   assert.deepEqual([0.4, 7, 9.94, 484, 999.4, 999.6, 1120, 38_600, 365_000, 3.4e6, 41.2e6, 59.96e6, 125e6, NaN, -12].map(duration),
     ['0.4 µs', '7 µs', '9.9 µs', '484 µs', '999 µs', '1.00 ms', '1.12 ms', '38.6 ms', '365 ms', '3.4 s', '41.2 s', '1 min 0 s', '2 min 5 s', '–', '−12 µs']);
+  assert.deepEqual([2000, 2500, 100_000, 5e6, 10e6, 250].map(tickTime), ['2 ms', '2.5 ms', '100 ms', '5 s', '10 s', '250 µs']);
   assert.deepEqual([undefined, 0, 63, 1420, 12_000, 2.5e6].map(bytes), ['', '', '63 B', '1.4 kB', '12 kB', '2.5 MB']);
   assert.deepEqual([0.92, 0.03, 0.016, 0.004, 0.0001, 0].map(percent), ['92 %', '3 %', '1.6 %', '0.4 %', '<0.1 %', '0 %']);
   assert.deepEqual(figure(52), { number: '52', unit: 'µs' });

@@ -78,8 +78,7 @@ func gapAfter(p xray.Phase, seconds float64, wait tracing.Wait, what string) xra
 }
 
 // movePhase is a command that becomes a trip event, heard on the other node.
-func movePhase(name tracing.Phase, atMs float64, phone tracing.Part, seq int, commit, ending float64) xray.Phase {
-	_ = ending
+func movePhase(name tracing.Phase, atMs float64, phone tracing.Part, seq int, commit float64) xray.Phase {
 	written := 144 + commit
 	return phaseOf(name, 0, atMs,
 		with(seenHop("frame_read", phone, "", "node-1", 0, 120, 61), ofDoubt(0)),
@@ -120,7 +119,7 @@ func exampleRide() *xray.Ride {
 }
 
 func exampleBeginning() []xray.Phase {
-	accept := movePhase(tracing.Accept, 23000, tracing.DriverPhone, 2, 412, 0)
+	accept := movePhase(tracing.Accept, 23000, tracing.DriverPhone, 2, 412)
 	accept.Hops[8] = with(accept.Hops[8], notSeen)
 	accept = phaseOf(accept.Name, 0, 23000, resetOwn(accept.Hops)...)
 	match := phaseOf(tracing.Match, 0, 3740,
@@ -136,7 +135,7 @@ func exampleBeginning() []xray.Phase {
 			seenHop("route_call", "", "", "node-1", 136, 560, 640),
 			seenHop("surge_read", "", "", "node-1", 700, 9, 0),
 			seenHop("quote_written", "", "", "node-1", 1010, 92, 260)), 2.9, tracing.People, "rider read the price"),
-		movePhase(tracing.Request, 2900, tracing.RiderPhone, 1, 388, 0),
+		movePhase(tracing.Request, 2900, tracing.RiderPhone, 1, 388),
 		match,
 		phaseOf(tracing.Offer, 1, 4000,
 			with(seenHop("offer_sent", "", "", "node-1", 0, 148, 212), ofDoubt(200)),
@@ -172,9 +171,9 @@ func exampleEnd() []xray.Phase {
 		seenHop("provider_call", "", "", "node-2", 326000, 38200, 412),
 		seenHop("charge_recorded", "", "", "node-2", 364300, 410, 900))
 	return []xray.Phase{
-		gapAfter(movePhase(tracing.Arrive, 37000, tracing.DriverPhone, 3, 402, 0), 4.1, tracing.People, "rider got in"),
-		gapAfter(movePhase(tracing.Start, 41500, tracing.DriverPhone, 4, 421, 0), 17.7, tracing.People, "rode"),
-		movePhase(tracing.Complete, 59200, tracing.DriverPhone, 5, 395, 0),
+		gapAfter(movePhase(tracing.Arrive, 37000, tracing.DriverPhone, 3, 402), 4.1, tracing.People, "rider got in"),
+		gapAfter(movePhase(tracing.Start, 41500, tracing.DriverPhone, 4, 421), 17.7, tracing.People, "rode"),
+		movePhase(tracing.Complete, 59200, tracing.DriverPhone, 5, 395),
 		charge,
 		phaseOf(tracing.Receipt, 0, 59700,
 			seenHop("outbox_wait", "", "", "node-2", 0, 210, 402),

@@ -67,7 +67,7 @@ export function makeAxis(phase, width, { until = 0, fold = 92 } = {}) {
   const scale = whole > 0 ? (width - folded.length * each) / whole : 0;
   const place = placer(folded, scale, only);
   const folds = folded.map((f) => ({ ...f, x: place(f.from), width: only }));
-  return { end, width, folds, place, ticks: ticksOf(folds, end, scale, place) };
+  return { end, width, folds, place, ticks: ticksOf(folds, end, scale, place, Math.min(110, width / 3)) };
 }
 
 /** @param {Segment[]} folds @param {number} scale @param {number} each */
@@ -85,12 +85,12 @@ function placer(folds, scale, each) {
 
 /**
  * Ticks at round times: from the zero, and after a fold from its end.
- * @param {Segment[]} folds @param {number} end @param {number} scale pixels of a microsecond @param {(us: number) => number} place
+ * @param {Segment[]} folds @param {number} end @param {number} scale pixels of a microsecond @param {(us: number) => number} place @param {number} apart pixels
  */
-function ticksOf(folds, end, scale, place) {
+function ticksOf(folds, end, scale, place, apart) {
   const ticks = [{ us: 0, x: 0, since: 0 }];
   if (!scale) return ticks;
-  const step = niceStep(110 / scale);
+  const step = niceStep(apart / scale);
   let from = 0;
   for (const until of [...folds.map((f) => f.from), end]) {
     for (let us = from + step; us <= until && ticks.length < 40; us += step) ticks.push({ us, x: place(us), since: from });

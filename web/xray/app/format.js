@@ -19,6 +19,9 @@ export function duration(us) {
   return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
 }
 
+/** A round time without the zeros of its fraction: 2 ms, not 2.00 ms. @param {number} us */
+export const tickTime = (us) => duration(us).replace(/\.(\d*?)0+ /, (_, kept) => (kept ? `.${kept} ` : ' '));
+
 /** The number and the unit of duration apart. @param {number} us */
 export function figure(us) {
   const words = duration(us), at = words.lastIndexOf(' ');

@@ -3,7 +3,7 @@ import { el, fill } from '../../app/dom.js';
 import { svg } from './svg.js';
 import { clockTime, count, duration, place } from './format.js';
 import { enoughTrips, hopCount, isFiltering } from './model.js';
-import { mechanisms, nameIn, put, texts, waits } from './texts.js';
+import { nameIn, put, texts, waits } from './texts.js';
 
 /** @typedef {import('./waterfall.js').View} View */
 /** @typedef {import('./waterfall.js').Actions} Actions */
@@ -49,8 +49,7 @@ export function renderFilters(node, view, on) {
   if (node.hidden) return;
   fill(node, el('span', {}, texts.filterLabel), chip('slow', texts.slow, filter.slow, () => on.filter({ slow: !filter.slow })),
     chip('waits', texts.onlyWaits, filter.waits, () => on.filter({ waits: !filter.waits })), chip('unseen', texts.unseen, filter.unseen, () => on.filter({ unseen: !filter.unseen })),
-    filter.wait && chip('wait', nameIn(waits, filter.wait), true, () => on.filter({ wait: null })),
-    filter.mechanism && chip('mechanism', nameIn(mechanisms, filter.mechanism), true, () => on.filter({ mechanism: null })));
+    filter.wait && chip('wait', nameIn(waits, filter.wait), true, () => on.filter({ wait: null })));
 }
 
 /** Which nodes are missing, and what else must be known of the figures. @param {HTMLElement} node @param {View} view */

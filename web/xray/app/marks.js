@@ -4,7 +4,7 @@ import { svg, line, text, textWidth, cut, hatchOf } from './svg.js';
 import { torn } from './bars.js';
 import { endOf } from './axis.js';
 import { medianHop } from './model.js';
-import { duration } from './format.js';
+import { duration, tickTime } from './format.js';
 import { batchWords, foldWords, nameIn, put, sharedWords, texts } from './texts.js';
 
 /** @typedef {import('./types.js').Hop} Hop */
@@ -29,7 +29,7 @@ export function ticks(p) {
   const shown = axis.ticks.filter((t) => t.x <= geo.axisWidth + 1);
   const last = shown.at(-1);
   return shown.flatMap((t) => {
-    const words = t.us === 0 ? '0' : t.since > 0 ? `+${duration(t.us - t.since)}` : t === last || t.us >= 1e6 ? duration(t.us) : duration(t.us).replace(/ .*$/, '');
+    const words = t.us === 0 ? '0' : t.since > 0 ? `+${tickTime(t.us - t.since)}` : t === last || t.us >= 1e6 ? tickTime(t.us) : tickTime(t.us).replace(/ .*$/, '');
     return [text(geo.x0 + t.x, y, words, 'tick', 'middle'),
       t.us > 0 && line(geo.x0 + t.x, p.head + geo.row, geo.x0 + t.x, bottomOf(p), 'grid')];
   });
@@ -58,17 +58,17 @@ export function label(x, y, words) {
 }
 
 /**
- * The bands of doubt: around the end of a hop that two clocks measured, over the
- * rows of the same node. A bar inside it is never shifted.
+ * The bands of doubt: around the end of a hop that two clocks measured, and over
+ * what another node did then. A bar inside it is never shifted.
  * @param {Place} p
  */
 export function doubts(p) {
-  const { geo, axis, hops } = p, bands = [], edge = geo.x0 - geo.left;
+  const { geo, axis, hops } = p, bands = [], edge = geo.x0 - geo.left, own = hops.find((h) => h.hop.seen)?.hop.node;
   for (let i = 0; i < hops.length; i++) {
     const { hop } = hops[i];
     if (!(hop.doubt_us > 0) || !hop.seen) continue;
     let last = i;
-    while (last + 1 < hops.length && hops[last + 1].hop.node === hop.node && hops[last + 1].hop.seen) last++;
+    while (last + 1 < hops.length && hop.node !== own && hops[last + 1].hop.node === hop.node && hops[last + 1].hop.seen) last++;
     const from = Math.max(edge, geo.x0 + axis.place(Math.max(endOf(hop) - hop.doubt_us, -axis.end)));
     const to = geo.x0 + Math.min(geo.axisWidth + 8, axis.place(endOf(hop) + hop.doubt_us));
     bands.push(svg('rect', { x: from, y: p.top + i * geo.row, width: Math.max(2, to - from), height: (last - i + 1) * geo.row, rx: 3, class: 'doubt' }));

@@ -66,7 +66,7 @@ function whenWords(hop) {
 
 /**
  * @param {Row} row @param {number} index @param {number} height
- * @param {{selected: boolean, names?: Record<string, string>}} is
+ * @param {{selected: boolean, dim: boolean, names?: Record<string, string>}} is
  */
 export function rowElement(row, index, height, is) {
   const isPhase = row.kind === 'phase';
@@ -74,6 +74,7 @@ export function rowElement(row, index, height, is) {
     'aria-selected': String(is.selected), 'data-index': String(index) }, isPhase ? phaseCells(row) : hopCells(row, is.names));
   if (!isPhase && !row.hop.seen) node.classList.add('unseen');
   if (!isPhase && row.hop.failed) node.classList.add('bad');
+  node.classList.toggle('dim', is.dim);
   node.style.top = `${index * height}px`;
   return node;
 }

@@ -19,7 +19,7 @@ const besideRest = 500, besideAlone = 200;
 export function renderSummary(node, ride, chosen, onShare) {
   const { whole, all, largest, rest, restShare } = sharesOf(ride), isZoomed = rest.length > 0, ordered = isZoomed && largest ? [largest, ...rest] : all;
   const width = (node.clientWidth || 1000) - (isZoomed ? besideRest : besideAlone), of = isZoomed ? restShare : 1;
-  const fits = (/** @type {Share} */ s) => (isZoomed && s === largest) || textWidth(labelOf(s), true) + 14 <= (s.share / of) * width;
+  const fits = (/** @type {Share} */ s) => (isZoomed && s === largest) || textWidth(labelOf(s), true) + 24 <= (s.share / of) * width;
   const part = (/** @type {Share} */ s, /** @type {string} */ where) => partOf(s, { where, of: where === 'rest' ? restShare : 1, isLargest: s === largest, isLabelled: fits(s), isChosen: chosen === s.wait, onShare });
   fill(node, el('h3', {}, 'Where ', el('b', {}, duration(whole)), ' went'),
     el(`div.bar-of.whole${isZoomed ? '' : '.alone'}`, {}, ordered.map((s) => (isZoomed && s !== largest ? sliver(s) : part(s, 'whole')))),

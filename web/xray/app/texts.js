@@ -52,7 +52,7 @@ export const texts = {
   median: 'median of # trips', medianLater: 'median after 20 trips', hops: 'hops', filterLabel: 'Show only', summary: 'Where the time went',
   slow: 'more than 100 µs', onlyWaits: 'waits', unseen: 'not seen', nothingHere: 'no hop', phaseBefore: 'The phase before', phaseAfter: 'The next phase', tree: 'Hops of the trip, by phase',
   columns: ['Part', 'Waits', 'Time', 'Bytes', 'When'], notSeen: 'not seen', expected: 'expected, not seen',
-  twoClocks: 'two clocks', newest: 'The newest', slowest: 'The slowest', faulty: 'One with a fault', medianOf: 'The median', recent: 'Recent trips',
+  twoClocks: 'two clocks', newest: 'The newest', slowest: 'The slowest', faulty: 'One with a fault', medianOf: 'The median', besideMedian: 'Beside the median', recent: 'Recent trips',
   pick: 'Choose a trip', noFault: 'None of the last trips has a fault.', looking: 'Looking…', noOther: 'There is no other trip yet.',
   empty: 'No trip has ended yet. The first one appears here.', play: 'Play a ride', loading: 'Loading the trip',
   nothingLeft: 'No hop is like that. Choose fewer filters.', lookInside: 'Look inside', close: 'Close', up: 'The hop before', down: 'The next hop',

@@ -1,7 +1,7 @@
 // The tree of phases and hops: one tab stop, rows recycled when there are many.
 import { el } from '../../app/dom.js';
 import { svg, hatches } from './svg.js';
-import { drawRows } from './draw.js';
+import { drawRows, isDim } from './draw.js';
 import { headRow, rowElement } from './rows.js';
 import { shortParts, texts } from './texts.js';
 
@@ -37,7 +37,7 @@ export class Tree {
     this.rows = [];
     this.selected = '';
     /** @type {any} */
-    this.how = { median: null, beside: null, ghost: true, doubt: true };
+    this.how = { median: null, beside: null, ghost: true, doubt: true, only: null };
     this.picture = svg('svg', { class: 'picture', 'aria-hidden': 'true' });
     this.canvas = el('div.canvas', { role: 'rowgroup' });
     this.node = el('div', { id: 'tree', role: 'treegrid', tabindex: '0', 'aria-label': texts.tree, 'aria-colcount': '5' }, el('div', { role: 'rowgroup' }, headRow()), this.canvas);
@@ -85,7 +85,7 @@ export class Tree {
     this.canvas.style.height = `${high}px`;
     this.picture.setAttribute('height', String(high));
     this.picture.replaceChildren(hatches(), ...drawRows(this.rows, from, to, { ...this.how, geo, onPick: this.hooks.onPick }));
-    this.canvas.replaceChildren(...this.rows.slice(from, to).map((r, i) => rowElement(r, from + i, geo.row, { selected: r.id === this.selected, names: geo.isPhone ? shortParts : undefined })), this.picture);
+    this.canvas.replaceChildren(...this.rows.slice(from, to).map((r, i) => rowElement(r, from + i, geo.row, { selected: r.id === this.selected, dim: r.kind === 'hop' && isDim(r.hop, this.how), names: geo.isPhone ? shortParts : undefined })), this.picture);
     if (this.node.scrollTop !== kept) this.node.scrollTop = kept;
     this.#point();
   }
