@@ -38,6 +38,7 @@ export class API {
   async renew() {
     const answer = await this.#call('POST', '/v1/dev/tokens', { role: 'rider', id: this.id });
     this.token = answer.token;
+    leaveToken(this.token);
     return this.token;
   }
 
@@ -104,6 +105,13 @@ export class API {
     if (!answer.ok) throw await problemOf(answer);
     return answer.json();
   }
+}
+
+/** Leaves the token to the X-ray of this tab's ride. */
+function leaveToken(token) {
+  try {
+    sessionStorage.setItem('ridehail.token', token);
+  } catch { /* storage is off: that page asks for a token itself */ }
 }
 
 async function reach(url, request) {

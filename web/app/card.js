@@ -22,7 +22,7 @@ export class Card {
       view.call(this, ride),
       ride.problem && el('p.problem', { id: 'problem', role: 'alert' }, ride.problem),
       ride.helpable && ride.help && el('p.note', { id: 'help', role: 'status' }, HELP[ride.help.state]),
-      this.#tools(ride, unread));
+      this.#tools(ride, unread), xrayLink(ride));
     this.tick(this.left);
     this.ask = (question) => { this.asking = question; this.draw(ride, unread); };
   }
@@ -69,6 +69,11 @@ export class Card {
     }, el('i', { 'aria-hidden': 'true' }), el('span', {}, ride[which] ? this.names(ride[which]) : text));
     return el('div.places', {}, line('pickup', 'Choose a pickup'), line('dropoff', 'Choose a destination'));
   }
+}
+
+/** Leads to the ride hop by hop, in a tab of its own that has this one's token. */
+function xrayLink({ trip }) {
+  return trip?.id && el('a.xray', { id: 'xray', href: `/xray?trip=${encodeURIComponent(trip.id)}`, target: '_blank', rel: 'opener' }, 'X-ray this ride');
 }
 
 /** What is asked before something is done; `while` is what must hold of the ride for the question to make sense. */

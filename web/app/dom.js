@@ -1,6 +1,10 @@
 // Building the page's elements. Text goes in as text only, never as markup.
 
-/** el('button.quiet', {type: 'button', onclick}, 'Cancel') */
+/**
+ * el('button.quiet', {type: 'button', onclick}, 'Cancel')
+ * @param {string} what @param {Record<string, any>} [props] @param {...any} children
+ * @returns {HTMLElement}
+ */
 export function el(what, props = {}, ...children) {
   const [tag, ...classes] = what.split('.');
   const node = document.createElement(tag || 'div');
@@ -14,11 +18,15 @@ export function el(what, props = {}, ...children) {
   return node;
 }
 
-/** Replaces what is inside, keeping the keyboard's focus on the control of the same id. */
+/**
+ * Replaces what is inside, keeping the keyboard's focus on the control of the same id.
+ * @param {HTMLElement} parent @param {...any} children
+ */
 export function fill(parent, ...children) {
-  const focused = parent.contains(document.activeElement) ? document.activeElement.id : '';
+  const focused = parent.contains(document.activeElement) ? document.activeElement?.id : '';
   parent.replaceChildren(...children.flat().filter(Boolean));
   if (focused) document.getElementById(focused)?.focus();
 }
 
-export const byID = (id) => document.getElementById(id);
+/** @param {string} id @returns {HTMLElement} */
+export const byID = (id) => /** @type {any} */ (document.getElementById(id));

@@ -5,7 +5,7 @@
 /** @typedef {import('./types.js').Phase} Phase */
 /** @typedef {{from: number, to: number, hop: Hop|null}} Segment from and to in microseconds; hop null: unknown */
 /** @typedef {{from: number, to: number, x: number, width: number, hop: Hop|null}} Fold */
-/** @typedef {{end: number, width: number, folds: Fold[], place: (us: number) => number, ticks: {us: number, x: number}[]}} Axis */
+/** @typedef {{end: number, width: number, folds: Fold[], place: (us: number) => number, ticks: {us: number, x: number, since: number}[]}} Axis since: the zero, or the end of a fold */
 
 /** @param {Hop} h */
 export const endOf = (h) => h.began_us + h.duration_us;
@@ -83,15 +83,18 @@ function placer(folds, scale, each) {
   };
 }
 
-/** @param {Fold[]} folds @param {number} end @param {number} scale pixels of a microsecond @param {(us: number) => number} place */
+/**
+ * Ticks at round times: from the zero, and after a fold from its end.
+ * @param {Segment[]} folds @param {number} end @param {number} scale pixels of a microsecond @param {(us: number) => number} place
+ */
 function ticksOf(folds, end, scale, place) {
-  const ticks = [{ us: 0, x: 0 }];
+  const ticks = [{ us: 0, x: 0, since: 0 }];
   if (!scale) return ticks;
   const step = niceStep(110 / scale);
-  for (let us = step, guard = 0; us <= end && guard < 400; us += step, guard++) {
-    const fold = folds.find((f) => us > f.from && us < f.to);
-    if (fold) us = Math.ceil(fold.to / step) * step;
-    if (us <= end) ticks.push({ us, x: place(us) });
+  let from = 0;
+  for (const until of [...folds.map((f) => f.from), end]) {
+    for (let us = from + step; us <= until && ticks.length < 40; us += step) ticks.push({ us, x: place(us), since: from });
+    from = folds.find((f) => f.from === until)?.to ?? end;
   }
   return ticks.filter((t, i) => i === 0 || t.x - ticks[i - 1].x > 40);
 }

@@ -2,10 +2,10 @@
 import { svg, line, text, textWidth, cut } from './svg.js';
 import { bar, missingBar, capsuleWidth, cross } from './bars.js';
 import { arrows, arrowsWidth, batchBoxes, batchesOf, batchNote, doubts, folds, gap, ghost, middle, ticks } from './marks.js';
-import { endOf, makeAxis } from './axis.js';
+import { endOf, foldsOf, makeAxis } from './axis.js';
 import { hopBeside, phaseBeside, reachOf, smallBars } from './model.js';
 import { bytes, duration } from './format.js';
-import { hopWords, nameIn, texts } from './texts.js';
+import { foldWords, hopWords, nameIn, texts } from './texts.js';
 
 /** @typedef {import('./types.js').Row} Row */
 /** @typedef {import('./types.js').HopRow} HopRow */
@@ -15,7 +15,7 @@ import { hopWords, nameIn, texts } from './texts.js';
 /** @typedef {import('./types.js').Ride} Ride */
 /** @typedef {import('./marks.js').Geometry} Geometry */
 /** @typedef {import('./marks.js').Place} Place */
-/** @typedef {{geo: Geometry, median: import('./types.js').Median|null, beside: Ride|null, ghost: boolean, doubt: boolean, onPick: (g: Group, member: number) => void}} How */
+/** @typedef {{geo: Geometry, median: import('./types.js').Median|null, beside: Ride|null, ghost: boolean, doubt: boolean, only: string|null, onPick: (g: Group, member: number) => void}} How */
 
 /**
  * Returns the pictures of rows[from] to rows[to - 1], whole phases at a time.
@@ -37,17 +37,21 @@ export function drawRows(rows, from, to, how) {
 /** @param {import('./types.js').PhaseRow} row @param {HopRow[]} hops @param {number} index @param {How} how */
 function drawPhase(row, hops, index, how) {
   const { geo } = how, { phase } = row.group, head = index * geo.row, other = phaseBeside(how.beside, phase);
-  const axis = makeAxis(phase, geo.axisWidth, { until: Math.max(reachOf(phase), other ? other.duration_us : 0), fold: geo.isPhone ? 56 : 92 });
+  const until = other && !foldsOf(phase).length && !foldsOf(other).length ? other.duration_us : 0;
+  const axis = makeAxis(phase, geo.axisWidth, { until: Math.max(reachOf(phase), until), fold: geo.isPhone ? 56 : 92 });
   /** @type {Place} */
   const place = { geo, axis, phase, hops, head, top: head + geo.row };
   return svg('g', {}, strip(row.group, head, how), hops.length ? drawOpen(place, other, how) : drawFolded(place, how));
 }
 
+/** Whether the map's legend keeps another mechanism. @param {Hop} hop @param {{only: string|null}} how */
+export const isDim = (hop, how) => Boolean(how.only && hop.mechanism !== how.only);
+
 /** @param {Place} p @param {How} how */
 function drawFolded(p, how) {
   const { geo, axis, phase } = p, y = p.head + geo.row / 2;
   const bars = smallBars(phase, (us) => geo.x0 + axis.place(us));
-  return [line(geo.x0, p.head, geo.x0, p.head + geo.row, 'zero'), ...bars.map((b) => smallBar(b, y)),
+  return [line(geo.x0, p.head, geo.x0, p.head + geo.row, 'zero'), ...bars.map((b) => svg('g', { class: b.hop && isDim(b.hop, how) && 'dim' }, smallBar(b, y))),
     how.geo.gapWidth > 0 && gap(geo, phase, p.head, geo.row)];
 }
 
@@ -61,18 +65,23 @@ function smallBar(b, y) {
 function drawOpen(p, other, how) {
   const noted = p.hops.map((row, i) => noteOf(p, row.hop, i));
   return [how.doubt && doubts(p), batchBoxes(p), ticks(p), line(p.geo.x0, p.head + p.geo.row, p.geo.x0, p.top + p.hops.length * p.geo.row, 'zero'),
-    folds(p), how.ghost && ghost(p, how.median), p.hops.map((row, i) => drawHop(p, row.hop, i, other)),
-    gapBeside(p, noted), noted.map((n) => n.picture)];
+    folds(p), how.ghost && ghost(p, how.median), p.hops.map((row, i) => svg('g', { class: isDim(row.hop, how) && 'dim' }, drawHop(p, row.hop, i, other), noted[i].picture)), gapBeside(p, noted)];
 }
 
 /** @param {Place} p @param {Hop} hop @param {number} i @param {Phase|null} other */
 function drawHop(p, hop, i, other) {
   const y = middle(p, i), { x0 } = p.geo, twin = hopBeside(other, p.phase, hop), up = twin ? 3 : 0;
-  const second = twin?.seen && bar(twin.mechanism || hop.mechanism, x0 + p.axis.place(twin.began_us), y + 5, p.axis.place(endOf(twin)) - p.axis.place(twin.began_us), { part: 0.5, kind: 'second' });
+  const second = twin?.seen && twinBar(p, hop, twin, y + 5);
   if (!hop.seen) return [missingBar(hop.mechanism, x0 + missingAt(p, i), y - up), second];
-  if (hop.mechanism === 'person' && p.axis.folds.some((f) => f.hop === hop)) return second;
+  if (p.axis.folds.some((f) => f.hop === hop)) return second;
   const x = x0 + p.axis.place(hop.began_us), width = p.axis.place(endOf(hop)) - p.axis.place(hop.began_us);
   return [bar(hop.mechanism, x, y - up, width, { part: twin ? 0.75 : 1 }), second, hop.failed && cross(x + Math.max(3, width) + 8, y)];
+}
+
+/** The hop of the other ride, as far as the axis goes. @param {Place} p @param {Hop} hop @param {Hop} twin @param {number} y */
+function twinBar(p, hop, twin, y) {
+  const most = p.geo.axisWidth + 8, x = Math.min(most - 3, p.axis.place(twin.began_us)), width = Math.min(most, p.axis.place(endOf(twin))) - x;
+  return bar(hop.mechanism, p.geo.x0 + x, y, width, { part: 0.5, kind: 'second' });
 }
 
 /** A hop that was not seen stands behind the one before it. @param {Place} p @param {number} i */
@@ -104,7 +113,8 @@ function wordsOf(p, hop, batch) {
   if (hop.failed) return { text: [hop.code, hop.reason].filter(Boolean).join(': '), urgent: true, kind: 'bad' };
   if (batch) return { text: batchNote(p.phase, batch), urgent: true, kind: '' };
   if (hop.doubt_us > 0) return { text: `${texts.twoClocks}: ±${duration(hop.doubt_us)}`, urgent: false, kind: '' };
-  return { text: hop.reason || nameIn(hopWords, hop.name), urgent: false, kind: '' };
+  const isFolded = p.axis.folds.some((f) => f.hop === hop);
+  return { text: hop.reason || nameIn(isFolded ? { ...hopWords, ...foldWords } : hopWords, hop.name), urgent: false, kind: '' };
 }
 
 /** The time until the next phase, in the longest run of rows whose words do not reach it. @param {Place} p @param {{reach: number}[]} noted */
@@ -123,7 +133,7 @@ function gapBeside(p, noted) {
 function strip(group, head, how) {
   const n = group.members.length, { geo } = how;
   if (n < 2 || geo.isPhone) return null;
-  const longest = Math.max(...group.members.map((m) => m.duration_us), 1), step = Math.min(9, geo.gapWidth / n), x = geo.gapX + geo.gapWidth - n * step;
+  const longest = Math.max(...group.members.map((m) => m.duration_us), 1), step = Math.min(7, geo.gapWidth / n), x = geo.gapX + geo.gapWidth - n * step;
   return svg('g', { class: 'strip' }, group.members.map((m, i) => {
     const height = 3 + 11 * (m.duration_us / longest), kind = i === group.picked ? 'picked' : m.hops.some((h) => h.failed || (h.expected && !h.seen)) ? 'bad' : '';
     return svg('g', { onclick: (/** @type {Event} */ e) => { e.stopPropagation(); how.onPick(group, i); } }, svg('title', {}, `${m.nth ?? i + 1}: ${duration(m.duration_us)}${bytes(bytesOf(m)) && `, ${bytes(bytesOf(m))}`}`),

@@ -7,7 +7,7 @@ function digitsOf(value, digits) {
   return value.toFixed(Math.min(places, 2));
 }
 
-/** "484 µs", "1.12 ms", "3.4 s", "2 min 5 s". @param {number} us */
+/** "484 µs", "1.12 ms", "3.4 s", "2 min 5 s". @param {number} us @returns {string} */
 export function duration(us) {
   if (!Number.isFinite(us)) return '–';
   if (us < 0) return `−${duration(-us)}`;

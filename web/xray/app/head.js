@@ -3,7 +3,7 @@ import { el, fill } from '../../app/dom.js';
 import { svg } from './svg.js';
 import { clockTime, count, duration, place } from './format.js';
 import { enoughTrips, hopCount, isFiltering } from './model.js';
-import { mechanisms, nameIn, put, texts, waits } from './texts.js';
+import { nameIn, put, texts, waits } from './texts.js';
 
 /** @typedef {import('./waterfall.js').View} View */
 /** @typedef {import('./waterfall.js').Actions} Actions */
@@ -22,11 +22,11 @@ export function renderHead(node, view, on) {
   if (!ride) return fill(node, el('h2', {}, texts.title));
   const nodes = ride.nodes.filter((n) => !n.missing).length;
   fill(node, el('h2', {}, el('button.pick', { type: 'button', id: 'pick', popovertarget: 'picker', 'aria-haspopup': 'true' }, texts.title, el('i.down', { 'aria-hidden': 'true' }))),
-    el('p.about', {}, ride.from && el('span.places', {}, `${place(ride.from)} to ${place(ride.to)} · `), `${clockTime(ride.phases[0]?.began_at ?? ride.requested_at_ms)} · `,
-      count(hopCount(ride), 'hop'), nodes > 0 && el('span.places', {}, ` on ${count(nodes, 'node')}`), view.isOngoing && el('b.ongoing', {}, ` · ${texts.goesOn}`)),
+    el('p.about', {}, `${clockTime(ride.phases[0]?.began_at ?? ride.requested_at_ms)} · ${count(hopCount(ride), 'hop')}`, nodes > 0 && el('span.places', {}, ` on ${count(nodes, 'node')}`),
+      view.isOngoing && el('b.ongoing', {}, ` · ${texts.goesOn}`), ride.from && el('span.places', {}, ` · ${place(ride.from)} to ${place(ride.to)}`)),
     el('div.key', {}, el('span', {}, el('i.sync', { 'aria-hidden': 'true' }), texts.waits), el('span', {}, el('i.async', { 'aria-hidden': 'true' }), texts.doesNot),
       toggle('ghost', medianWords(view), view.ghost, on.toggleGhost, !hasMedian(view)), toggle('doubt', `${texts.doubt} ${ride.clock_doubt_us > 0 ? `±${duration(ride.clock_doubt_us)}` : ''}`.trim(), view.doubt, on.toggleDoubt, false)),
-    el('button.beside', { type: 'button', id: 'beside', popovertarget: 'beside-picker', 'aria-haspopup': 'true' }, view.beside ? view.besideName : texts.beside));
+    el('button.beside', { type: 'button', id: 'beside', popovertarget: 'beside-picker', 'aria-haspopup': 'true' }, view.beside ? view.besideName : texts.besideShort, !view.beside && el('span.places', {}, texts.besideRest)));
   return undefined;
 }
 
@@ -49,8 +49,7 @@ export function renderFilters(node, view, on) {
   if (node.hidden) return;
   fill(node, el('span', {}, texts.filterLabel), chip('slow', texts.slow, filter.slow, () => on.filter({ slow: !filter.slow })),
     chip('waits', texts.onlyWaits, filter.waits, () => on.filter({ waits: !filter.waits })), chip('unseen', texts.unseen, filter.unseen, () => on.filter({ unseen: !filter.unseen })),
-    filter.wait && chip('wait', nameIn(waits, filter.wait), true, () => on.filter({ wait: null })),
-    filter.mechanism && chip('mechanism', nameIn(mechanisms, filter.mechanism), true, () => on.filter({ mechanism: null })));
+    filter.wait && chip('wait', nameIn(waits, filter.wait), true, () => on.filter({ wait: null })));
 }
 
 /** Which nodes are missing, and what else must be known of the figures. @param {HTMLElement} node @param {View} view */

@@ -154,7 +154,7 @@ class Page {
   async #choose(choice, use) {
     if (choice === 'median') {
       if (!this.median?.trips) return texts.noOther;
-      this.#layBeside(this.median, texts.medianOf);
+      this.#layBeside(this.median, texts.besideMedian);
       return '';
     }
     const others = (await this.api.list().catch(() => [])).filter((/** @type {any} */ t) => t.id !== this.trip && t.ended_ms > 0);

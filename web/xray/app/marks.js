@@ -29,7 +29,7 @@ export function ticks(p) {
   const shown = axis.ticks.filter((t) => t.x <= geo.axisWidth + 1);
   const last = shown.at(-1);
   return shown.flatMap((t) => {
-    const words = t.us === 0 ? '0' : t === last || t.us >= 1e6 ? duration(t.us) : duration(t.us).replace(/ .*$/, '');
+    const words = t.us === 0 ? '0' : t.since > 0 ? `+${duration(t.us - t.since)}` : t === last || t.us >= 1e6 ? duration(t.us) : duration(t.us).replace(/ .*$/, '');
     return [text(geo.x0 + t.x, y, words, 'tick', 'middle'),
       t.us > 0 && line(geo.x0 + t.x, p.head + geo.row, geo.x0 + t.x, bottomOf(p), 'grid')];
   });
@@ -120,7 +120,7 @@ export function ghost(p, median) {
   let d = '', begun = false;
   for (let i = 0; i < p.hops.length; i++) {
     const usual = medianHop(median, p.phase, p.hops[i].hop);
-    if (!usual) continue;
+    if (!usual || p.hops[i].hop.mechanism === 'person') continue;
     const x = (p.geo.x0 + Math.min(p.geo.axisWidth + 6, p.axis.place(usual.began_us + usual.duration_us))).toFixed(1), y = p.top + i * p.geo.row;
     d += `${begun ? `V${y + 1}H${x}` : `M${x},${y + 1}`}V${y + p.geo.row}`;
     begun = true;
@@ -131,8 +131,9 @@ export function ghost(p, median) {
 /** What filled the time until the next phase. @param {Geometry} geo @param {Phase} phase @param {number} y @param {number} height */
 export function gap(geo, phase, y, height) {
   if (!(phase.gap_us > 0) || geo.gapWidth < 40) return null;
-  const words = `${phase.gap_what || nameIn({ people: 'a person', queue: 'a queue' }, phase.gap_wait) || texts.nothingHere} ${duration(phase.gap_us)}`;
-  const shown = cut(words, geo.gapWidth - 36, true) || duration(phase.gap_us);
+  const what = phase.gap_what || nameIn({ people: 'a person', queue: 'a queue' }, phase.gap_wait) || texts.nothingHere, time = duration(phase.gap_us);
+  const words = `${what} ${time}`, room = geo.gapWidth - 36;
+  const shown = textWidth(words, true) <= room ? words : `${cut(what, room - textWidth(` ${time}`, true), true)} ${time}`;
   return svg('g', {}, svg('title', {}, words), torn(geo.gapX, y + 2, geo.gapWidth, height - 4, hatchOf(phase.gap_wait)),
     label(geo.gapX + geo.gapWidth / 2, y + height / 2, shown));
 }

@@ -13,10 +13,10 @@ import { endOf, seenHops, segmentsOf } from './axis.js';
 export const enoughTrips = 20;
 
 /** @returns {Filter} */
-export const noFilter = () => ({ mechanism: null, wait: null, slow: false, waits: false, unseen: false });
+export const noFilter = () => ({ wait: null, slow: false, waits: false, unseen: false });
 
 /** @param {Filter} f */
-export const isFiltering = (f) => Boolean(f.mechanism || f.wait || f.slow || f.waits || f.unseen);
+export const isFiltering = (f) => Boolean(f.wait || f.slow || f.waits || f.unseen);
 
 /** @param {Ride} ride */
 export const hopCount = (ride) => ride.phases.reduce((n, p) => n + p.hops.length, 0);
@@ -92,7 +92,6 @@ export function opensByItself(phase, median, selected) {
 
 /** @param {Hop} h @param {Filter} f */
 export function passes(h, f) {
-  if (f.mechanism && h.mechanism !== f.mechanism) return false;
   if (f.wait && (h.wait !== f.wait || !(h.own_us > 0))) return false;
   if (f.slow && !(h.duration_us > 100)) return false;
   if (f.waits && !h.sync) return false;
@@ -127,7 +126,7 @@ export function hopRowID(group, hop) {
 
 /** A phase without such a hop may still have waited so after its end. @param {Phase} p @param {Filter} f */
 function ownsShare(p, f) {
-  if (!f.wait || f.mechanism || f.slow || f.waits || f.unseen) return false;
+  if (!f.wait || f.slow || f.waits || f.unseen) return false;
   return f.wait === 'unknown' ? p.unknown_us > 0 : p.gap_wait === f.wait && p.gap_us > 0;
 }
 

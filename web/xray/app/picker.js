@@ -32,7 +32,7 @@ export function createPicker(id, hooks) {
     fill(menu, ...choiceButtons(hooks, menu, close), ...tripButtons(trips, hooks, close));
     menu.querySelector('button')?.focus();
   });
-  menu.addEventListener('keydown', (event) => walk(menu, event));
+  menu.addEventListener('keydown', (/** @type {KeyboardEvent} */ event) => walk(menu, event));
   return menu;
 }
 

@@ -2,7 +2,7 @@
 import { el } from '../../app/dom.js';
 import { bytes, count, duration } from './format.js';
 import { bytesOf } from './draw.js';
-import { hopWords, letters, mechanisms, nameIn, partName, phases, texts, wayOf } from './texts.js';
+import { hopWords, letters, mechanisms, nameIn, phases, texts, wayOf } from './texts.js';
 
 /** @typedef {import('./types.js').Row} Row */
 /** @typedef {import('./types.js').PhaseRow} PhaseRow */
@@ -43,14 +43,14 @@ const spoken = (words) => el('span.hidden', {}, words);
 
 /** @param {PhaseRow} row */
 function phaseCells(row) {
-  const { phase } = row.group, after = phase.gap_us > 0 ? `, then ${phase.gap_what || nameIn(texts, phase.gap_wait)} ${duration(phase.gap_us)}` : '';
+  const { phase } = row.group, after = phase.gap_us > 0 ? `, then ${phase.gap_what || texts.nothingHere} ${duration(phase.gap_us)}` : '';
   return [cell('span.name', el('i.twist', { 'aria-hidden': 'true' }), el('b', {}, phaseTitle(phase)), el('small', {}, phaseCount(row))), cell('span.waits', spoken('–')),
-    cell('span.time', el('b', {}, duration(phase.duration_us))), cell('span.bytes', bytes(bytesOf(phase)) || spoken('–')), cell('span.when', spoken(`${nameIn(mechanisms, '')}${phase.batch_note ?? ''}${after}` || '–'))];
+    cell('span.time', el('b', {}, duration(phase.duration_us))), cell('span.bytes', bytes(bytesOf(phase)) || spoken('–')), cell('span.when', spoken(`${phase.batch_note ?? ''}${after}` || '–'))];
 }
 
-/** @param {HopRow} row */
-function hopCells({ hop }) {
-  const way = hop.from === hop.to ? partName(hop.from) : wayOf(hop);
+/** @param {HopRow} row @param {Record<string, string>|undefined} names of parts */
+function hopCells({ hop }, names) {
+  const way = wayOf(hop, names);
   return [cell('span.name', disc(hop.mechanism), el('span.way', { title: `${way}: ${nameIn(hopWords, hop.name)}` }, way), spoken(`, ${nameIn(mechanisms, hop.mechanism)}, ${nameIn(hopWords, hop.name)}`)),
     cell('span.waits', el(`i.${hop.sync ? 'sync' : 'async'}`, { 'aria-hidden': 'true' }), spoken(hop.sync ? texts.waits : texts.doesNot)),
     cell('span.time', hop.seen ? el('b', {}, duration(hop.duration_us)) : el('span.not-seen', {}, texts.notSeen)),
@@ -66,14 +66,15 @@ function whenWords(hop) {
 
 /**
  * @param {Row} row @param {number} index @param {number} height
- * @param {{selected: boolean, focused: boolean}} is
+ * @param {{selected: boolean, dim: boolean, names?: Record<string, string>}} is
  */
 export function rowElement(row, index, height, is) {
   const isPhase = row.kind === 'phase';
   const node = el(`div.row.${row.kind}`, { id: row.id, role: 'row', 'aria-rowindex': String(index + 2), 'aria-level': isPhase ? '1' : '2', 'aria-expanded': isPhase ? String(row.isOpen) : null,
-    'aria-selected': String(is.selected), 'data-index': String(index) }, isPhase ? phaseCells(row) : hopCells(row));
+    'aria-selected': String(is.selected), 'data-index': String(index) }, isPhase ? phaseCells(row) : hopCells(row, is.names));
   if (!isPhase && !row.hop.seen) node.classList.add('unseen');
   if (!isPhase && row.hop.failed) node.classList.add('bad');
+  node.classList.toggle('dim', is.dim);
   node.style.top = `${index * height}px`;
   return node;
 }

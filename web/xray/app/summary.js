@@ -2,25 +2,33 @@
 // larger. A click lists the hops of that share.
 import { el, fill } from '../../app/dom.js';
 import { sharesOf } from './model.js';
+import { textWidth } from './svg.js';
 import { duration, percent } from './format.js';
 import { nameIn, waits } from './texts.js';
 
 /** @typedef {import('./types.js').Ride} Ride */
 /** @typedef {{wait: string, us: number, share: number}} Share */
 
+/** What stands beside the larger bar, in pixels. */
+const besideRest = 500, besideAlone = 200;
+
 /**
  * @param {HTMLElement} node @param {Ride} ride @param {string|null} chosen the share that is listed
  * @param {(wait: string) => void} onShare
  */
 export function renderSummary(node, ride, chosen, onShare) {
-  const { whole, all, largest, rest, restShare } = sharesOf(ride), ordered = rest.length && largest ? [largest, ...rest] : all;
-  const part = (/** @type {Share} */ s, /** @type {number} */ of, /** @type {string} */ where) => partOf(s, of, where, chosen, onShare, s === largest);
+  const { whole, all, largest, rest, restShare } = sharesOf(ride), isZoomed = rest.length > 0, ordered = isZoomed && largest ? [largest, ...rest] : all;
+  const width = (node.clientWidth || 1000) - (isZoomed ? besideRest : besideAlone), of = isZoomed ? restShare : 1;
+  const fits = (/** @type {Share} */ s) => (isZoomed && s === largest) || textWidth(labelOf(s), true) + 14 <= (s.share / of) * width;
+  const part = (/** @type {Share} */ s, /** @type {string} */ where) => partOf(s, { where, of: where === 'rest' ? restShare : 1, isLargest: s === largest, isLabelled: fits(s), isChosen: chosen === s.wait, onShare });
   fill(node, el('h3', {}, 'Where ', el('b', {}, duration(whole)), ' went'),
-    el(`div.bar-of.whole${rest.length ? '' : '.alone'}`, {}, ordered.map((s) => (rest.length && s !== largest ? sliver(s) : part(s, 1, 'whole')))),
-    rest.length > 0 && el('span.zoomed', { 'aria-hidden': 'true' }, percent(restShare)),
-    rest.length > 0 && el('div.bar-of.rest', {}, rest.map((s) => part(s, restShare, 'rest'))),
-    el('ul.shares', { 'aria-hidden': 'true' }, ordered.slice(1).map((s) => el('li', {}, el(`i.of-${s.wait}`), `${nameIn(waits, s.wait)} ${percent(s.share)}`))));
+    el(`div.bar-of.whole${isZoomed ? '' : '.alone'}`, {}, ordered.map((s) => (isZoomed && s !== largest ? sliver(s) : part(s, 'whole')))),
+    isZoomed && el('span.zoomed', { 'aria-hidden': 'true' }, percent(restShare)), isZoomed && el('div.bar-of.rest', {}, rest.map((s) => part(s, 'rest'))),
+    el('ul.shares', { 'aria-hidden': 'true' }, ordered.slice(isZoomed ? 1 : 0).map((s) => el(`li${fits(s) || s.share < 0.0005 ? '.fits' : ''}`, {}, el(`i.of-${s.wait}`), labelOf(s)))));
 }
+
+/** @param {Share} s */
+const labelOf = (s) => `${nameIn(waits, s.wait)} ${percent(s.share)}`;
 
 /** What is too thin to be clicked here stands again in the larger bar. @param {Share} s */
 function sliver(s) {
@@ -29,11 +37,14 @@ function sliver(s) {
   return node;
 }
 
-/** @param {Share} s @param {number} of @param {string} where @param {string|null} chosen @param {(wait: string) => void} onShare @param {boolean} isLargest */
-function partOf(s, of, where, chosen, onShare, isLargest) {
-  const name = nameIn(waits, s.wait), words = `${name} ${percent(s.share)}`;
-  const node = el(`button.part.of-${s.wait}`, { type: 'button', id: `share-${where}-${s.wait}`, 'aria-pressed': String(chosen === s.wait), title: `${words}, ${duration(s.us)}`,
-    'aria-label': `${words}, ${duration(s.us)}: list its hops`, onclick: () => onShare(s.wait) }, el('span', {}, isLargest ? `${words} · ${duration(s.us)}` : words));
+/**
+ * @param {Share} s
+ * @param {{where: string, of: number, isLargest: boolean, isLabelled: boolean, isChosen: boolean, onShare: (wait: string) => void}} how
+ */
+function partOf(s, { where, of, isLargest, isLabelled, isChosen, onShare }) {
+  const words = labelOf(s), time = duration(s.us);
+  const node = el(`button.part.of-${s.wait}`, { type: 'button', id: `share-${where}-${s.wait}`, 'aria-pressed': String(isChosen), title: `${words}, ${time}`,
+    'aria-label': `${words}, ${time}: list its hops`, onclick: () => onShare(s.wait) }, isLabelled && el('span', {}, isLargest ? `${words} · ${time}` : words));
   node.style.flexGrow = String(s.share / of);
   return node;
 }

@@ -5,6 +5,9 @@ export const parts = {
   routing: 'Routing', store: 'Store', outbox: 'Outbox', redis: 'Redis', node: 'Other node', queue: 'Queue', provider: 'Provider',
 };
 
+/** Where there is little room. */
+export const shortParts = { ...parts, rider_phone: 'Rider', driver_phone: 'Driver', node: 'Node 2' };
+
 export const mechanisms = {
   socket: 'Socket', memory: 'Shared memory', rpc: 'RPC', pubsub: 'Publish/subscribe', direct: 'Direct message',
   queue: 'Queue', database: 'Database', code: 'Code', person: 'A person',
@@ -44,12 +47,12 @@ export const batchWords = {
 export const sharedWords = 'shared by #';
 
 export const texts = {
-  title: 'One trip', beside: 'Beside another trip', besideOne: 'Beside another', notBeside: 'Stop comparing',
+  title: 'One trip', besideShort: 'Beside another', besideRest: ' trip', notBeside: 'Stop comparing',
   waits: 'waits', doesNot: 'does not', doubt: 'clock doubt', noDoubt: 'one clock, no doubt',
   median: 'median of # trips', medianLater: 'median after 20 trips', hops: 'hops', filterLabel: 'Show only', summary: 'Where the time went',
   slow: 'more than 100 µs', onlyWaits: 'waits', unseen: 'not seen', nothingHere: 'no hop', phaseBefore: 'The phase before', phaseAfter: 'The next phase', tree: 'Hops of the trip, by phase',
   columns: ['Part', 'Waits', 'Time', 'Bytes', 'When'], notSeen: 'not seen', expected: 'expected, not seen',
-  twoClocks: 'two clocks', newest: 'The newest', slowest: 'The slowest', faulty: 'One with a fault', medianOf: 'The median', recent: 'Recent trips',
+  twoClocks: 'two clocks', newest: 'The newest', slowest: 'The slowest', faulty: 'One with a fault', medianOf: 'The median', besideMedian: 'Beside the median', recent: 'Recent trips',
   pick: 'Choose a trip', noFault: 'None of the last trips has a fault.', looking: 'Looking…', noOther: 'There is no other trip yet.',
   empty: 'No trip has ended yet. The first one appears here.', play: 'Play a ride', loading: 'Loading the trip',
   nothingLeft: 'No hop is like that. Choose fewer filters.', lookInside: 'Look inside', close: 'Close', up: 'The hop before', down: 'The next hop',
@@ -69,11 +72,8 @@ export const refusals = {
 /** @param {string} words @param {string|number} value */
 export const put = (words, value) => words.replace('#', String(value));
 
-/** @param {string} part */
-export const partName = (part) => parts[/** @type {keyof typeof parts} */ (part)] ?? part;
-
-/** @param {{from: string, to: string}} hop */
-export const wayOf = (hop) => (hop.from === hop.to ? partName(hop.from) : `${partName(hop.from)} → ${partName(hop.to)}`);
+/** @param {{from: string, to: string}} hop @param {Record<string, string>} [names] */
+export const wayOf = (hop, names = parts) => (hop.from === hop.to ? nameIn(names, hop.from) : `${nameIn(names, hop.from)} → ${nameIn(names, hop.to)}`);
 
 /** @param {Record<string, string>} names @param {string|undefined} key */
 export const nameIn = (names, key) => (key !== undefined && Object.hasOwn(names, key) ? names[key] : key ?? '');

@@ -1,9 +1,9 @@
 // The tree of phases and hops: one tab stop, rows recycled when there are many.
 import { el } from '../../app/dom.js';
 import { svg, hatches } from './svg.js';
-import { drawRows } from './draw.js';
+import { drawRows, isDim } from './draw.js';
 import { headRow, rowElement } from './rows.js';
-import { texts } from './texts.js';
+import { shortParts, texts } from './texts.js';
 
 /** @typedef {import('./types.js').Row} Row */
 /** @typedef {import('./types.js').Group} Group */
@@ -24,7 +24,7 @@ const phoneWidth = 560;
 
 /** Where things are in so many pixels. @param {number} width @returns {Geometry} */
 export function geometryOf(width) {
-  if (width < phoneWidth) return { x0: 192, axisWidth: width - 192 - 18, gapX: width, gapWidth: 0, row: 24, left: 8, isPhone: true };
+  if (width < phoneWidth) return { x0: 196, axisWidth: width - 196 - 20, gapX: width, gapWidth: 0, row: 24, left: 8, isPhone: true };
   const x0 = width < 860 ? 330 : 400, gapWidth = width < 860 ? 150 : Math.min(300, Math.max(180, Math.round(width * 0.224)));
   return { x0, axisWidth: width - x0 - gapWidth - 30, gapX: width - gapWidth - 21, gapWidth, row: 18, left: 22, isPhone: false };
 }
@@ -37,7 +37,7 @@ export class Tree {
     this.rows = [];
     this.selected = '';
     /** @type {any} */
-    this.how = { median: null, beside: null, ghost: true, doubt: true };
+    this.how = { median: null, beside: null, ghost: true, doubt: true, only: null };
     this.picture = svg('svg', { class: 'picture', 'aria-hidden': 'true' });
     this.canvas = el('div.canvas', { role: 'rowgroup' });
     this.node = el('div', { id: 'tree', role: 'treegrid', tabindex: '0', 'aria-label': texts.tree, 'aria-colcount': '5' }, el('div', { role: 'rowgroup' }, headRow()), this.canvas);
@@ -46,9 +46,9 @@ export class Tree {
 
   #listen() {
     this.node.addEventListener('scroll', () => this.#paint());
-    this.node.addEventListener('keydown', (e) => this.#key(e));
-    this.canvas.addEventListener('click', (e) => this.#click(e));
-    this.canvas.addEventListener('pointerover', (e) => this.hooks.onHover(this.#rowAt(e)));
+    this.node.addEventListener('keydown', (/** @type {KeyboardEvent} */ e) => this.#key(e));
+    this.canvas.addEventListener('click', (/** @type {Event} */ e) => this.#click(e));
+    this.canvas.addEventListener('pointerover', (/** @type {Event} */ e) => this.hooks.onHover(this.#rowAt(e)));
     this.canvas.addEventListener('pointerleave', () => this.hooks.onHover(null));
     new ResizeObserver(() => this.#paint()).observe(this.node);
   }
@@ -85,7 +85,7 @@ export class Tree {
     this.canvas.style.height = `${high}px`;
     this.picture.setAttribute('height', String(high));
     this.picture.replaceChildren(hatches(), ...drawRows(this.rows, from, to, { ...this.how, geo, onPick: this.hooks.onPick }));
-    this.canvas.replaceChildren(...this.rows.slice(from, to).map((r, i) => rowElement(r, from + i, geo.row, { selected: r.id === this.selected, focused: false })), this.picture);
+    this.canvas.replaceChildren(...this.rows.slice(from, to).map((r, i) => rowElement(r, from + i, geo.row, { selected: r.id === this.selected, dim: r.kind === 'hop' && isDim(r.hop, this.how), names: geo.isPhone ? shortParts : undefined })), this.picture);
     if (this.node.scrollTop !== kept) this.node.scrollTop = kept;
     this.#point();
   }
@@ -94,6 +94,11 @@ export class Tree {
   #point() {
     if (document.getElementById(this.selected)) this.node.setAttribute('aria-activedescendant', this.selected);
     else this.node.removeAttribute('aria-activedescendant');
+  }
+
+  /** Scrolls so that the selected row and most of what follows are seen. */
+  centre() {
+    this.node.scrollTop = Math.max(0, this.index * this.geometry.row - this.node.clientHeight * 0.55);
   }
 
   /** Scrolls only as far as the selected row needs. */

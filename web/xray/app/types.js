@@ -75,7 +75,7 @@
  * @property {Phase} phase the picked member
  */
 
-/** @typedef {{mechanism: string|null, wait: string|null, slow: boolean, waits: boolean, unseen: boolean}} Filter */
+/** @typedef {{wait: string|null, slow: boolean, waits: boolean, unseen: boolean}} Filter */
 /** @typedef {{kind: 'phase', id: string, group: Group, isOpen: boolean, shown: number, total: number}} PhaseRow */
 /** @typedef {{kind: 'hop', id: string, group: Group, hop: Hop, index: number}} HopRow */
 /** @typedef {PhaseRow | HopRow} Row */

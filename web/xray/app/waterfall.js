@@ -21,6 +21,7 @@ import { texts } from './texts.js';
  * @property {string} besideName
  * @property {Group[]} groups
  * @property {Filter} filter
+ * @property {string|null} only the mechanism that is kept, the others are dim
  * @property {boolean} ghost
  * @property {boolean} doubt
  * @property {boolean} isOngoing
@@ -48,7 +49,7 @@ export class Waterfall {
   constructor(element, hooks) {
     this.hooks = hooks;
     /** @type {View} */
-    this.view = { ride: null, median: null, beside: null, besideName: '', groups: [], filter: noFilter(), ghost: true, doubt: true, isOngoing: false, stale: '', at: 0 };
+    this.view = { ride: null, median: null, beside: null, besideName: '', groups: [], filter: noFilter(), only: null, ghost: true, doubt: true, isOngoing: false, stale: '', at: 0 };
     /** @type {Map<string, boolean>} */ this.opened = new Map();
     /** @type {Map<string, number>} */ this.picks = new Map();
     this.selected = '';
@@ -94,7 +95,7 @@ export class Waterfall {
     if (isNew) this.#begin(ride, median);
     this.#regroup();
     this.render();
-    if (isNew) this.tree.reveal();
+    if (isNew) this.tree.centre();
   }
 
   /** @param {Ride} ride @param {Median|null} median */
@@ -145,7 +146,7 @@ export class Waterfall {
     renderPhoneBar(parts.bar, this.isPhone ? this.selectedHop : null, () => this.hooks.onOpen?.());
     const rows = this.rows();
     parts.none.hidden = rows.length > 0;
-    this.tree.show(rows, this.selected, { median: view.median, beside: view.beside, ghost: view.ghost && !view.beside, doubt: view.doubt });
+    this.tree.show(rows, this.selected, { median: view.median, beside: view.beside, ghost: view.ghost && !view.beside, doubt: view.doubt, only: view.only });
     this.hooks.onSelect?.(this.selectedHop);
   }
 
@@ -205,9 +206,10 @@ export class Waterfall {
     return Boolean(hop);
   }
 
-  /** @param {string|null} mechanism */
+  /** Keeps the hops of one mechanism and dims the others. @param {string|null} mechanism */
   filterMechanism(mechanism) {
-    this.actions.filter({ mechanism });
+    this.view.only = mechanism;
+    this.render();
   }
 
   /** Marks the rows of a line of the map. @param {{from: string, to: string, mechanism: string}|null} line */
