@@ -121,7 +121,7 @@ function feedWithClock() {
       return source;
     },
   };
-  f.feed = new LiveFeed({ onEvent: (e) => f.events.push(e.at_ms), onLink: (l) => f.links.push(`${l.state} ${l.ageS}`) }, ways);
+  f.feed = new LiveFeed({ onEvent: (e) => { assert.deepEqual([e.dots, e.faults], [[], []]); f.events.push(e.at_ms); }, onLink: (l) => f.links.push(`${l.state} ${l.ageS}`) }, ways);
   f.pass = (ms) => { f.now += ms; f.feed.tick(); };
   return f;
 }
@@ -158,6 +158,6 @@ test('a feed that is refused is opened again, later each time; text that is cut 
   assert.equal(f.sources.length, 3);
   f.sources[2].say('{"at_ms":');
   assert.deepEqual(f.events, []);
-  f.sources[2].say('{"at_ms":7}');
+  f.sources[2].say('{"at_ms":7,"dots":null}');
   assert.deepEqual([f.events, f.feed.link()], [[7], { state: 'live', ageS: 0, why: '' }]);
 });

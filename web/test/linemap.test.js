@@ -169,6 +169,16 @@ test('on a cut line messages end at the cross', () => {
   assert.deepEqual(places(t), []);
 });
 
+test('a line that begins at a station that is away lets go what is on it already', () => {
+  const t = new DotTraffic(), id = 'redis-node:pubsub', cut = { lines: [line(id, { state: 'cut' })], faults: [{ id: 'redis_away', name: 'Cut Redis', station: 'redis', on: true, possible: true }] };
+  t.setTracks([{ ...track, id }]);
+  t.take(live({ lines: [line(id)], dots: [{ line: id, name: 'heard', ago_ms: 1000 }] }));
+  t.step(1400);
+  t.take(live(cut));
+  t.step(500);
+  assert.deepEqual(places(t), [390]);
+});
+
 test('without motion dots stand still, and only piles grow', () => {
   const t = traffic();
   t.setStill(true);

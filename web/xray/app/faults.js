@@ -54,7 +54,7 @@ export class FaultSwitches {
 
   /** @param {Live} live */
   take(live) {
-    this.desk.take(live.faults ?? [], live.at_ms);
+    this.desk.take(live.faults, live.at_ms);
     this.show();
   }
 

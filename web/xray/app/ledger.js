@@ -102,7 +102,7 @@ export class Ledger {
   show(live) {
     this.live = live;
     if (!live || this.section.hidden) return;
-    const accounts = live.ledger ?? [], wrong = accounts.filter((a) => missingFrom(a) !== 0).length;
+    const accounts = live.ledger, wrong = accounts.filter((a) => missingFrom(a) !== 0).length;
     setText(this.sum, wrong ? `${wrong} of ${accounts.length} rows do not add up` : accounts.length ? 'Every row adds up: sent is the sum of all that follows.' : 'No message was sent yet.');
     this.sum.toggleAttribute('data-wrong', wrong > 0);
     this.accounts.show(accounts.map((a) => ({

@@ -45,6 +45,6 @@ export function createLegend(element, onKeep) {
 /** A short piece of the line with its disc. @param {string} mechanism */
 function sample(mechanism) {
   const frame = { class: `sample m-${mechanism}`, viewBox: '0 0 34 18', width: 34, height: 18, 'aria-hidden': 'true' };
-  if (mechanism === 'person') return svg('svg', frame, svg('rect', { class: 'hatch', x: 2, y: 3, width: 30, height: 12 }), ...[2, 9, 16, 23].map((x) => svg('path', { class: 'hatching', d: `M${x},15L${x + 9},3` })));
+  if (mechanism === 'person') return svg('svg', frame, svg('rect', { class: 'person', x: 2, y: 3, width: 30, height: 12 }), ...[2, 9, 16, 23].map((x) => svg('path', { class: 'person-hatch', d: `M${x},15L${x + 9},3` })));
   return svg('svg', frame, ...strokes(mechanism, [[1, 9], [33, 9]]), disc(17, 9, mechanism));
 }

@@ -16,6 +16,8 @@
  * @typedef {import('./linemap-figures.js').Live} Live
  */
 
+import { hasCross, stationsAway } from './linemap-figures.js';
+
 const speed = 0.2; // pixels in a millisecond
 const leastGap = 120; // milliseconds between two dots of a line, so that they stay apart
 const pileGap = 11; // pixels between the dots of a pile
@@ -59,11 +61,11 @@ export class DotTraffic {
    * @param {Live} live
    */
   take(live) {
-    const waiting = new Map(live.stations.map((s) => [s.part, s.waiting]));
-    this.broken = new Map(live.lines.flatMap((l) => (l.state === 'held' || l.state === 'cut' ? [[l.id, l.state]] : [])));
+    const waiting = new Map(live.stations.map((s) => [s.part, s.waiting])), away = stationsAway(live);
+    this.broken = new Map(live.lines.filter((l) => hasCross(l, away)).map((l) => [l.id, l.state === 'held' ? 'held' : 'cut']));
     if (this.isStill) this.stand(live);
     else for (const d of [...live.dots].sort((a, b) => b.ago_ms - a.ago_ms)) this.send(d.line, d.trip ?? '', d.name, Math.max(0, 1000 - d.ago_ms));
-    for (const line of live.lines) if (line.state === 'held') this.growPile(line.id, waiting.get(line.from) ?? 0);
+    for (const line of live.lines) if (this.broken.get(line.id) === 'held') this.growPile(line.id, waiting.get(line.from) ?? 0);
   }
 
   /** @param {string} line @param {string} trip @param {string} name @param {number} wait */

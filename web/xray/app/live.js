@@ -15,6 +15,7 @@ const url = '/v1/xray/live';
 const lostAfter = 3000; // three events that did not come
 const longestPause = 10_000; // between two tries to open it
 const closed = 2; // EventSource.CLOSED
+const lists = /** @type {const} */ (['nodes', 'lines', 'stations', 'dots', 'ledger', 'faults']);
 
 const elsewhere = 'This address shows no live figures. They are at the node’s admin address, or here on a node with development tokens.';
 
@@ -64,13 +65,14 @@ export class LiveFeed {
 
   /** @param {string} data */
   take(data) {
-    /** @type {Live} */
+    /** @type {any} */
     let live;
     try {
       live = JSON.parse(data);
     } catch {
       return; // cut short with its connection
     }
+    for (const name of lists) live[name] ??= []; // an empty list may come as null
     Object.assign(this, { state: 'live', why: '', tries: 0, lastAt: this.ways.now(), hasEvents: true });
     this.hooks.onLink(this.link());
     this.hooks.onEvent(live);
