@@ -6,6 +6,7 @@ import (
 	"github.com/ridehail/ridehail/events"
 	"github.com/ridehail/ridehail/payments"
 	"github.com/ridehail/ridehail/sos"
+	"github.com/ridehail/ridehail/tracing"
 )
 
 // newWebhook handles the payment provider's events; nil without a provider.
@@ -30,7 +31,7 @@ func (n *Node) startSettlement(p *parts) {
 	settler.Budget, settler.Tracer = new(payments.Budget), n.tracer
 
 	lost := make(chan struct{}, 1)
-	worker := &events.Worker{Redis: n.redis, Stream: SettlementStream, Consumer: n.cfg.Name, Handle: settler.HandleJob,
+	worker := &events.Worker{Redis: n.redis, Stream: SettlementStream, Consumer: n.cfg.Name, Handle: settler.HandleJob, Phase: tracing.Charge,
 		OnQueueLost: func() {
 			select {
 			case lost <- struct{}{}:
