@@ -109,7 +109,7 @@ var rooms = []room{
 	{"lab/page/pagetest", []string{"internal/plot", "lab/finding"}, "made-up experiments for tests of the page"},
 	{"lab/...", []string{"..."}, "an experiment may look anywhere, since no package imports it"},
 	{"cmd/ridehail/...", []string{"node", "routing", "routing/extract", "simulators/...", "lab/...", "store", "store/audit", "payments", "events",
-		"internal/filelock", "internal/httpserver", "dispatch", "trips", "wire", "web"},
+		"internal/filelock", "internal/httpserver", "dispatch", "tracing", "trips", "wire", "web"},
 		"reads flags and calls one function of a package below; the rest is for what flags name: codecs, weights, a trip's id"},
 }
 
