@@ -110,7 +110,7 @@ var rooms = []room{
 	{"lab/page/pagetest", []string{"internal/plot", "lab/finding"}, "made-up experiments for tests of the page"},
 	{"lab/...", []string{"..."}, "an experiment may look anywhere, since no package imports it"},
 	{"cmd/ridehail/...", []string{"node", "xray/report", "routing", "routing/extract", "simulators/...", "lab/...", "store", "store/audit", "payments", "events",
-		"internal/filelock", "internal/httpserver", "dispatch", "trips", "wire", "web"},
+		"internal/filelock", "internal/httpserver", "dispatch", "tracing", "trips", "wire", "web"},
 		"reads flags and calls one function of a package below; the rest is for what flags name: codecs, weights, a trip's id"},
 }
 
@@ -138,6 +138,9 @@ var libraries = []library{
 	{"github.com/paulmach/osm", []string{"routing/extract"}, "maps are read in one place, and bounded there"},
 	{"github.com/paulmach/orb", []string{"routing"}, "tiles are drawn in one place, from one city"},
 	{"connectrpc.com", []string{"routing/..."}, "the only service called by RPC"},
+	{"go.opentelemetry.io/otel/sdk", []string{"tracing"}, "what is sampled, kept and sent is decided in one place"},
+	{"go.opentelemetry.io/otel/exporters", []string{"tracing"}, "a collector that is away must not slow a ride: one place sees to that"},
+	{"go.opentelemetry.io/contrib", []string{"tracing"}, "a stranger's traceparent is linked and never obeyed: right once"},
 	{"github.com/Shopify/toxiproxy", []string{"lab/chaos"}, "lines are only broken on purpose"},
 	{"github.com/chromedp", []string{"web/webtest"}, "a browser is for tests"},
 	{"github.com/alecthomas/kong", []string{"cmd/ridehail/..."}, "flags are read by the command alone"},

@@ -133,19 +133,20 @@ type Quote struct {
 }
 
 // Quote prices a way for a rider. The points are the journey's; its quote is
-// ignored.
+// ignored. What it records is under the id of the quote that it returns.
 func (s *Service) Quote(ctx context.Context, rider trips.RiderID, j Journey) (Quote, error) {
 	from, to, err := s.checkEnds(j)
 	if err != nil {
 		return Quote{}, err
 	}
 
-	way, path, err := s.findRide(ctx, from, to)
+	id := pricing.NewQuoteID()
+	way, path, err := s.traceRide(ctx, id, tracing.Quote, from, to)
 	if err != nil {
 		return Quote{}, s.findOutsideEnd(ctx, from, to, err)
 	}
 
-	token, q, err := s.cfg.Quoter.SignQuote(rider, from, to, way)
+	token, q, err := s.traceSigning(id, func() (string, pricing.Quote, error) { return s.cfg.Quoter.SignQuote(id, rider, from, to, way) })
 	if err != nil {
 		return Quote{}, err
 	}
@@ -219,14 +220,15 @@ func (s *Service) RequestTrip(ctx context.Context, rider trips.RiderID, id strin
 		return ev, err
 	}
 
-	way, _, err := s.findRide(ctx, from, to)
+	trip := tracing.NewTripID("")
+	way, _, err := s.traceRide(ctx, trip, tracing.Request, from, to)
 	if err != nil {
 		return trips.Event{}, s.findOutsideEnd(ctx, from, to, err)
 	}
 
 	s.quotes.WithLabelValues("none").Inc()
 	priced, _ := s.cfg.Quoter.PriceWay(from, way)
-	return s.cfg.Trips.RequestTrip(ctx, key, rider, from, to, priced)
+	return s.cfg.Trips.RequestTripAs(ctx, trips.TripID(trip), key, rider, from, to, priced)
 }
 
 func (s *Service) requestQuotedTrip(ctx context.Context, rider trips.RiderID, id string, j Journey) (trips.Event, error) {

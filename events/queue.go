@@ -17,7 +17,10 @@ type Job struct {
 	ID      string
 	Payload []byte
 	Attempt int // deliveries so far, this one included
-	entryID string
+
+	entryID    string
+	isRequeued bool // added by EnqueueJob, beside what the relay adds
+	delivery   delivery
 }
 
 // The fields of a stream entry.
@@ -26,6 +29,8 @@ const (
 	fieldPayload = "payload"
 	fieldWhy     = "why"
 	fieldAt      = "at"
+
+	fieldRequeued = "requeued" // of jobs that EnqueueJob added
 )
 
 // newJobEntry returns the stream entry of a job. There is no MAXLEN: trimming
@@ -37,7 +42,9 @@ func (r *Redis) newJobEntry(stream, id string, payload []byte) *redis.XAddArgs {
 // EnqueueJob adds a job. After an error the job may have been added all the
 // same; adding it again is harmless.
 func (r *Redis) EnqueueJob(ctx context.Context, stream, jobID string, payload []byte) error {
-	if err := r.commands.XAdd(ctx, r.newJobEntry(stream, jobID, payload)).Err(); err != nil {
+	entry := r.newJobEntry(stream, jobID, payload)
+	entry.Values = []any{fieldID, jobID, fieldPayload, payload, fieldRequeued, "1"}
+	if err := r.commands.XAdd(ctx, entry).Err(); err != nil {
 		return fmt.Errorf("queue job %s on %s: %w", jobID, stream, err)
 	}
 	r.metrics.jobs.WithLabelValues("queued").Inc()

@@ -54,6 +54,7 @@ type Relay struct {
 	// leases until Redis takes writes, because another node may reach one that
 	// does.
 	suspended bool
+	hops      relayHops
 }
 
 // relayShard is a shard as its relay sees it.
@@ -79,7 +80,8 @@ func NewRelay(r *Redis, box trips.Outbox, cfg RelayConfig) *Relay {
 		cfg.ShardHolder = func(int) string { return cfg.Node }
 	}
 
-	rl := &Relay{redis: r, outbox: box, cfg: cfg, shards: make([]relayShard, box.ShardCount())}
+	rl := &Relay{redis: r, outbox: box, cfg: cfg, shards: make([]relayShard, box.ShardCount()), hops: relayHops{tracer: r.tracer,
+		node: cfg.Node, now: cfg.Now, leaseTTL: cfg.LeaseTTL, kept: map[outboxRow]*keptMessage{}, takeovers: map[int]takeover{}}}
 	for shard := range rl.shards {
 		rl.shards[shard].pause.step = 50 * time.Millisecond
 	}
@@ -154,6 +156,7 @@ func (rl *Relay) drain(ctx context.Context) error {
 			return rl.countFailure("redis", err)
 		}
 		rl.suspended = false
+		rl.hops.noteAway(false)
 	}
 
 	for {
@@ -193,6 +196,7 @@ func (rl *Relay) renewLeases(ctx context.Context) error {
 	}
 
 	rl.leasedAt = now
+	rl.hops.noteHolders(holders, func(shard int) bool { return rl.shards[shard].isHeld })
 	rl.noteHolders(holders)
 	for _, shard := range released {
 		rl.waker.wakeHolder(shard)
@@ -262,6 +266,7 @@ func (rl *Relay) relayBatch(ctx context.Context, shards []int) (int, error) {
 	told, err := rl.publishBatch(ctx, messages)
 	if err != nil {
 		rl.suspended = true
+		rl.hops.noteAway(true)
 		return 0, rl.countFailure("redis", err)
 	}
 	if len(told) == 0 {
@@ -273,6 +278,7 @@ func (rl *Relay) relayBatch(ctx context.Context, shards []int) (int, error) {
 		return 0, rl.countFailure("advance", err)
 	}
 
+	rl.hops.forget(told)
 	rl.recordRelayed(told)
 	return len(messages), nil
 }
@@ -286,6 +292,7 @@ func (rl *Relay) relayBatch(ctx context.Context, shards []int) (int, error) {
 // its own listeners. In a cluster, a command that fails says nothing of the
 // masters of other channels.
 func (rl *Relay) publishBatch(ctx context.Context, messages []trips.OutboxMessage) (told []trips.OutboxMessage, err error) {
+	sampled := rl.hops.sample(messages, len(messages) < rl.cfg.BatchSize)
 	pipe := rl.redis.commands.Pipeline()
 	sent := make([][]redis.Cmder, len(messages))
 	for i, n := range messages {
@@ -299,11 +306,16 @@ func (rl *Relay) publishBatch(ctx context.Context, messages []trips.OutboxMessag
 	}
 
 	probe := pipe.Del(ctx, rl.redis.probeKey())
+	began := rl.hops.timeOf(sampled)
 	_, _ = pipe.Exec(ctx) // each command has its own error
+	ended := rl.hops.timeOf(sampled)
+
 	told, refused := rl.sortTold(messages, sent)
 	if _, isCluster := rl.redis.commands.(*redis.ClusterClient); probe.Err() != nil && !isCluster {
+		rl.hops.recordAway(sampled, len(messages), probe.Err(), began, ended)
 		return nil, explainRefusal(probe.Err())
 	}
+	rl.hops.recordPublished(sampled, sent, began, ended)
 	if refused != nil {
 		rl.redis.metrics.relayFailed.WithLabelValues("redis").Inc()
 		rl.redis.log.Debug("a part of the outbox waits, because Redis did not take a message of it", "err", explainRefusal(refused))

@@ -14,6 +14,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/ridehail/ridehail/internal/sleep"
+	"github.com/ridehail/ridehail/tracing"
 )
 
 // Worker does the jobs of a stream. Set the fields, then call Run; zero values
@@ -46,8 +47,13 @@ type Worker struct {
 	// goroutine and must not block.
 	OnQueueLost func()
 
-	mu   sync.Mutex
-	held map[string]bool // entries in hand
+	// Phase is the part of a trip that the jobs are, if their ids are those of
+	// trips; empty: no hop is recorded.
+	Phase tracing.Phase
+
+	mu     sync.Mutex        // guards held and failed
+	held   map[string]bool   // entries in hand
+	failed map[string]string // why entries failed that will come back, of sampled trips
 
 	// maybeRecreated belongs to the goroutine in Run: this worker may have
 	// created the queue anew, and OnQueueLost was not called for that yet.
@@ -178,6 +184,7 @@ func (w *Worker) claimPending(ctx context.Context, of string, idle time.Duration
 			return jobs, fmt.Errorf("claim job: %w", err)
 		}
 		if j != nil {
+			j.delivery = delivery{holder: p.Consumer, idle: p.Idle}
 			jobs = append(jobs, *j)
 		}
 		if len(jobs) == w.Concurrency {
@@ -194,12 +201,14 @@ func retryDelay(first time.Duration, n int64) time.Duration { return first << mi
 
 // decodeJob reads the job of a stream entry.
 func decodeJob(m redis.XMessage, attempt int) Job {
-	return Job{ID: readField(m, fieldID), Payload: []byte(readField(m, fieldPayload)), Attempt: attempt, entryID: m.ID}
+	return Job{ID: readField(m, fieldID), Payload: []byte(readField(m, fieldPayload)), Attempt: attempt, entryID: m.ID,
+		isRequeued: readField(m, fieldRequeued) != ""}
 }
 
 // runJob runs one delivery and decides what becomes of the job.
 func (w *Worker) runJob(ctx context.Context, j Job) {
 	defer w.releaseJob(j)
+	w.recordWait(j)
 	if int64(j.Attempt) > w.MaxDeliveries {
 		// Its workers died while they ran it.
 		w.deadLetter(ctx, j, fmt.Errorf("no worker survived it in %d deliveries", w.MaxDeliveries))
@@ -207,6 +216,7 @@ func (w *Worker) runJob(ctx context.Context, j Job) {
 	}
 
 	err := w.callHandler(ctx, j)
+	w.noteFailure(j, err)
 	switch {
 	case err == nil:
 		w.completeJob(ctx, j)
@@ -267,6 +277,7 @@ func (w *Worker) deadLetter(ctx context.Context, j Job, why error) {
 		w.Redis.log.Warn("dead letter not written; the job comes back", "job", j.ID, "err", err)
 		return
 	}
+	w.noteFailure(j, nil)
 	w.Redis.metrics.jobs.WithLabelValues("dead").Inc()
 	w.Redis.log.Error("job is a dead letter", "stream", w.Stream, "job", j.ID, "attempt", j.Attempt, "err", why)
 	if err := w.deleteEntry(ctx, j); err != nil {

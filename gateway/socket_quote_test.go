@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ridehail/ridehail/pricing"
 	"github.com/ridehail/ridehail/trips"
 	"github.com/ridehail/ridehail/wire"
 	"github.com/ridehail/ridehail/wire/translate"
@@ -15,7 +16,7 @@ func TestAQuoteIsTakenOverTheSocketToo(t *testing.T) {
 		rider := c.connectPhone(trips.Rider("r"), riders, nil)
 		way := airQuote(market, airport)
 		way.Fare.Minor = 1 // the plain tariff's does not count
-		token, q, err := c.quoter.SignQuote("r", market, airport, way)
+		token, q, err := c.quoter.SignQuote(pricing.NewQuoteID(), "r", market, airport, way)
 		if err != nil {
 			t.Fatal(err)
 		}

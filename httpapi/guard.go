@@ -69,7 +69,7 @@ func (a *API) guardRoute(route string, next http.Handler) http.Handler {
 			r.Body = limitBodyTime(w, r.Body, a.cfg.BodyWithin)
 		}
 		r.Body = http.MaxBytesReader(rec, r.Body, maxBody)
-		next.ServeHTTP(rec, r.WithContext(ctx))
+		next.ServeHTTP(rec, r.WithContext(a.withExchange(ctx, start)))
 	})
 }
 
@@ -160,7 +160,7 @@ func (a *API) requireRole(e endpoint, roles ...trips.Role) http.HandlerFunc {
 			return
 		}
 
-		a.writeJSON(w, status, body)
+		a.writeAnswer(w, r, status, body)
 	}
 }
 

@@ -100,7 +100,7 @@ func New(cfg Config) *API {
 // Public is the API of riders and drivers: /v1/…, the page, health.
 func (a *API) Public() http.Handler {
 	mux := http.NewServeMux()
-	handle := func(path string, m methods) { mux.Handle(path, a.guardRoute(path, m)) }
+	handle := func(path string, m methods) { mux.Handle(path, a.guardRoute(path, a.cfg.Tracer.Handler(path, m))) }
 	handle("/v1/quotes", methods{"POST": a.requireRole(a.postQuote, trips.RoleRider)})
 	handle("/v1/surge", methods{"GET": a.getSurge})
 	handle("/v1/trips", methods{"POST": a.requireRole(a.postTrip, trips.RoleRider),

@@ -18,18 +18,20 @@ import (
 	"github.com/ridehail/ridehail/wire/translate"
 )
 
-func (a *API) writeJSON(w http.ResponseWriter, status int, body any) {
+// writeJSON writes an answer and returns how many bytes it has.
+func (a *API) writeJSON(w http.ResponseWriter, status int, body any) int {
 	data, err := json.Marshal(body)
 	if err != nil {
 		a.cfg.Log.Error("an answer cannot be encoded", "err", err)
 		problem.Write(w, wire.CodeInternal, http.StatusInternalServerError, "This is our fault and is in our log.")
-		return
+		return 0
 	}
 
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
 	_, _ = w.Write(data) // the client may be gone; nothing else to do about it
+	return len(data)
 }
 
 // readJSON reads one JSON object in UTF-8: no unknown fields, nothing after it,

@@ -43,6 +43,7 @@ func (a *API) postQuote(r *http.Request, who trips.Actor) (int, any, error) {
 		return 0, nil, err
 	}
 
+	a.noteRead(r)
 	q, err := a.cfg.Booking.Quote(r.Context(), trips.RiderID(who.ID), booking.Journey(j))
 	if err != nil {
 		return 0, nil, err
@@ -58,16 +59,17 @@ func (a *API) postQuote(r *http.Request, who trips.Actor) (int, any, error) {
 		out.Path = append(out.Path, [2]float64{p.Lng, p.Lat})
 	}
 
-	near := a.findNearby(r.Context(), q.From)
+	near := a.findNearbyFor(r.Context(), q.ID, q.From)
 	out.CarsNearby = len(near)
 
 	if len(near) > 0 {
-		if way, _, err := a.cfg.Booking.FindRoute(r.Context(), near[0].Fix.Point, q.From); err == nil {
+		if way, err := a.cfg.Booking.FindPickup(r.Context(), q.ID, near[0].Fix.Point, q.From); err == nil {
 			s := way.Duration.Seconds()
 			out.PickupS, out.PickupSource = &s, way.Source
 		}
 	}
 
+	a.recordQuote(r, q.ID, out)
 	return http.StatusOK, out, nil
 }
 
@@ -82,6 +84,16 @@ func (a *API) postTrip(r *http.Request, who trips.Actor) (int, any, error) {
 		return 0, nil, err
 	}
 
+	a.noteRead(r)
 	ev, err := a.cfg.Booking.RequestTrip(r.Context(), trips.RiderID(who.ID), id, booking.Journey(j))
-	return http.StatusCreated, asJSON(translate.EncodeTrip(ev.Trip)), err
+	return a.answerCommand(r, who, id, http.StatusCreated, ev, err)
+}
+
+// answerCommand answers with the trip that a command led to.
+func (a *API) answerCommand(r *http.Request, who trips.Actor, command string, status int, ev trips.Event, err error) (int, any, error) {
+	answer := asJSON(translate.EncodeTrip(ev.Trip))
+	if err == nil {
+		a.recordCommand(r, who, command, ev, answer)
+	}
+	return status, answer, err
 }

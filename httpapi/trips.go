@@ -44,11 +44,12 @@ func (a *API) cancelTrip(r *http.Request, who trips.Actor) (int, any, error) {
 		}
 	}
 
+	a.noteRead(r)
 	key := trips.IdempotencyKey{Actor: who, ID: id, Fingerprint: "cancel " + string(trip)}
 	ev, err := a.cfg.Trips.Apply(r.Context(), key, trip, func(t trips.Trip, at time.Time) (trips.Event, error) {
 		return t.Cancel(who, reason, at)
 	})
-	return http.StatusOK, asJSON(translate.EncodeTrip(ev.Trip)), err
+	return a.answerCommand(r, who, id, http.StatusOK, ev, err)
 }
 
 var errKey = translate.Refuse(wire.CodeBadField, "Send the header Idempotency-Key: an id of 1 to 64 bytes without control characters, new for each trip and the same when you retry.")

@@ -6,6 +6,7 @@ import (
 	"github.com/ridehail/ridehail/events"
 	"github.com/ridehail/ridehail/payments"
 	"github.com/ridehail/ridehail/sos"
+	"github.com/ridehail/ridehail/tracing"
 )
 
 // newWebhook handles the payment provider's events; nil without a provider.
@@ -28,9 +29,11 @@ func (n *Node) startSettlement(p *parts) {
 
 	settler := payments.NewSettler(n.db, n.cfg.Provider, n.cfg.ProviderSecret, n.clock.Now)
 	settler.Budget, settler.Tracer = new(payments.Budget), n.tracer
+	settler.Provider = &payments.HTTPProvider{URL: n.cfg.Provider, Secret: n.cfg.ProviderSecret,
+		Client: &http.Client{Transport: n.tracer.Transport(http.DefaultTransport)}}
 
 	lost := make(chan struct{}, 1)
-	worker := &events.Worker{Redis: n.redis, Stream: SettlementStream, Consumer: n.cfg.Name, Handle: settler.HandleJob,
+	worker := &events.Worker{Redis: n.redis, Stream: SettlementStream, Consumer: n.cfg.Name, Handle: settler.HandleJob, Phase: tracing.Charge,
 		OnQueueLost: func() {
 			select {
 			case lost <- struct{}{}:

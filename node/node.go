@@ -340,7 +340,7 @@ func (n *Node) awaitDrainDelay(working context.Context) {
 func (n *Node) startBackground(p *parts) {
 	if n.routingListener != nil {
 		p.startPart("routing service", func(ctx context.Context) error {
-			return httpserver.Run(ctx, n.routingListener, routing.NewHandler(routing.NewRouter(n.city)))
+			return httpserver.Run(ctx, n.routingListener, routing.NewHandler(routing.NewRouter(n.city), routing.WithTracing(n.tracer.Provider())))
 		})
 	}
 

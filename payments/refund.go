@@ -78,7 +78,7 @@ func (s *Settler) RefundTrip(ctx context.Context, id trips.TripID, reason string
 	var r Refund
 	var err error
 	for try := range s.maxTries() {
-		if try > 0 && !s.backOff(ctx, try) {
+		if try > 0 && s.backOff(ctx, try, nil) != nil {
 			break
 		}
 		r, err = s.advanceRefund(ctx, id)
@@ -103,7 +103,7 @@ func (s *Settler) advanceRefund(ctx context.Context, id trips.TripID) (Refund, e
 	if err != nil {
 		return r, err
 	}
-	if err := s.waitForBudget(ctx); err != nil {
+	if err := s.waitForBudget(ctx, nil); err != nil {
 		return r, fmt.Errorf("%s: %w", r.Reference, err)
 	}
 

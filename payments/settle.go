@@ -155,25 +155,25 @@ func (s *Settler) settleAlone(ctx context.Context, id trips.TripID) (Charge, err
 // takePayment takes the money once in any number of attempts: after an
 // ambiguous answer it verifies the reference before it charges again.
 func (s *Settler) takePayment(ctx context.Context, t trips.Trip) (Payment, error) {
-	o := s.newOrder(t)
+	o, hops := s.newOrder(t), s.hopsOf(t.ID)
 
 	// No job comes back within FreshFor of the trip's end, so a fresh trip was
 	// not tried before.
 	doubt := s.Now().Sub(t.EndedAt).Abs() > cmp.Or(s.FreshFor, 3*time.Second)
 	if !doubt {
 		s.Budget.RecordFirst(s.Now())
-	} else if err := s.waitForBudget(ctx); err != nil {
+	} else if err := s.waitForBudget(ctx, hops); err != nil {
 		return Payment{}, fmt.Errorf("settle %s: %w", t.ID, err)
 	}
 
 	var err error
 	for try := range s.maxTries() {
-		if try > 0 && (!s.backOff(ctx, try) || s.waitForBudget(ctx) != nil) {
+		if try > 0 && (s.backOff(ctx, try, hops) != nil || s.waitForBudget(ctx, hops) != nil) {
 			break
 		}
 
 		var p Payment
-		p, err = s.verifyOrCharge(ctx, o, doubt)
+		p, err = s.verifyOrCharge(ctx, o, doubt, hops)
 		s.Budget.RecordResult(isAnswer(err))
 		if err == nil {
 			return p, s.checkAmount(p, o)
@@ -196,33 +196,36 @@ func isAnswer(err error) bool {
 
 // waitForBudget returns nil when the budget allows one more attempt. Errors:
 // ErrProviderDown when the provider fails, or ctx's.
-func (s *Settler) waitForBudget(ctx context.Context) error {
-	for {
-		allowed, wait := s.Budget.AllowRetry(s.Now())
-		switch {
-		case allowed:
-			return nil
-		case !wait:
-			return ErrProviderDown
-		case !sleep.For(ctx, 20*time.Millisecond):
-			return ctx.Err()
+func (s *Settler) waitForBudget(ctx context.Context, hops *tripHops) error {
+	return hops.wait("budget", "Retries of other trips have used up the budget; each answer of the provider gives some back.", func() error {
+		for {
+			allowed, wait := s.Budget.AllowRetry(s.Now())
+			switch {
+			case allowed:
+				return nil
+			case !wait:
+				return ErrProviderDown
+			case !sleep.For(ctx, 20*time.Millisecond):
+				return ctx.Err()
+			}
 		}
-	}
+	})
 }
 
 // verifyOrCharge charges, unless doubt says that an earlier charge may have
 // gone through and the provider confirms it.
-func (s *Settler) verifyOrCharge(ctx context.Context, o ChargeOrder, doubt bool) (Payment, error) {
+func (s *Settler) verifyOrCharge(ctx context.Context, o ChargeOrder, doubt bool, hops *tripHops) (Payment, error) {
+	verify := func(ctx context.Context) (Payment, error) { return s.Provider.VerifyCharge(ctx, o.Reference) }
 	if doubt {
-		p, err := s.Provider.VerifyCharge(ctx, o.Reference)
+		p, err := hops.askProvider(ctx, askVerify, verify)
 		if !errors.Is(err, ErrUnknownReference) {
 			return p, err
 		}
 	}
 
-	p, err := s.Provider.Charge(ctx, o)
+	p, err := hops.askProvider(ctx, askCharge, func(ctx context.Context) (Payment, error) { return s.Provider.Charge(ctx, o) })
 	if errors.Is(err, ErrDuplicate) {
-		return s.Provider.VerifyCharge(ctx, o.Reference)
+		return hops.askProvider(ctx, askVerify, verify)
 	}
 	return p, err
 }
@@ -246,7 +249,12 @@ func (s *Settler) checkAmount(p Payment, o ChargeOrder) error {
 
 func (s *Settler) maxTries() int { return cmp.Or(s.MaxTries, 3) }
 
-// backOff waits with full jitter. It returns false when ctx ended first.
-func (s *Settler) backOff(ctx context.Context, try int) bool {
-	return sleep.For(ctx, rand.N(cmp.Or(s.Backoff, 200*time.Millisecond)<<min(try-1, 6)))
+// backOff waits with full jitter. It returns ctx's error when that ended first.
+func (s *Settler) backOff(ctx context.Context, try int, hops *tripHops) error {
+	return hops.wait("backoff", "A pause before the next attempt, of random length, so that nodes do not come back at once.", func() error {
+		if !sleep.For(ctx, rand.N(cmp.Or(s.Backoff, 200*time.Millisecond)<<min(try-1, 6))) {
+			return ctx.Err()
+		}
+		return nil
+	})
 }

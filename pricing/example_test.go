@@ -45,7 +45,7 @@ func ExampleQuoter() {
 	from, to := location.Point{Lng: 3.39, Lat: 6.45}, location.Point{Lng: 3.32, Lat: 6.58}
 	way := trips.Quote{Metres: 9_000, Duration: 20 * time.Minute, Source: "road"}
 
-	token, _, err := quoter.SignQuote("ada", from, to, way)
+	token, _, err := quoter.SignQuote(pricing.NewQuoteID(), "ada", from, to, way)
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -121,14 +121,17 @@ type quoteClaims struct {
 	jwt.RegisteredClaims
 }
 
-// SignQuote prices a way for a rider and returns the quote and the signed token
-// that stands for it.
-func (q *Quoter) SignQuote(rider trips.RiderID, from, to location.Point, way trips.Quote) (token string, quote Quote, err error) {
+// NewQuoteID returns an id for SignQuote.
+func NewQuoteID() string { return uuid.NewString() }
+
+// SignQuote prices a way for a rider and returns the quote, under an id that no
+// other has, and the signed token that stands for it.
+func (q *Quoter) SignQuote(id string, rider trips.RiderID, from, to location.Point, way trips.Quote) (token string, quote Quote, err error) {
 	priced, m := q.PriceWay(from, way)
 
 	// A token's times are whole seconds.
 	until := q.opts.Now().Add(q.opts.TTL).Truncate(time.Second)
-	quote = Quote{ID: uuid.NewString(), Rider: rider, From: from, To: to, Terms: priced, Multiplier: m, ExpiresAt: until}
+	quote = Quote{ID: id, Rider: rider, From: from, To: to, Terms: priced, Multiplier: m, ExpiresAt: until}
 	t := quoteClaims{From: from, To: to, Metres: priced.Metres, Time: priced.Duration, Fare: priced.Fare, Source: priced.Source,
 		Tenths: m, PickupOffRoad: priced.PickupOffRoad, DropoffOffRoad: priced.DropoffOffRoad, RegisteredClaims: jwt.RegisteredClaims{Issuer: quoteIssuer, Audience: jwt.ClaimStrings{quoteAudience},
 			Subject: string(rider), ID: quote.ID, ExpiresAt: jwt.NewNumericDate(until)}}

@@ -36,7 +36,7 @@ func newTestQuoter(t testing.TB, secret []byte, o QuoterOptions) *Quoter {
 
 func signQuote(t testing.TB, q *Quoter) (string, Quote) {
 	t.Helper()
-	token, quote, err := q.SignQuote("r", market, village, way)
+	token, quote, err := q.SignQuote(NewQuoteID(), "r", market, village, way)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +53,7 @@ func TestWhatOneNodeQuotesAnotherReads(t *testing.T) {
 		way := trips.Quote{Metres: rapid.Float64Range(0, 1e6).Draw(rt, "metres"), Source: "road",
 			Duration: time.Duration(rapid.Int64Range(0, int64(time.Hour)).Draw(rt, "duration"))}
 
-		token, given, err := a.SignQuote("r-1", from, to, way)
+		token, given, err := a.SignQuote(NewQuoteID(), "r-1", from, to, way)
 		if err != nil || len(token) > maxTokenBytes {
 			rt.Fatalf("%d bytes, %v", len(token), err)
 		}

@@ -98,7 +98,7 @@ func NewClient(url string, opts ClientOptions) *Client {
 	if at, ok := strings.CutPrefix(url, osrmPrefix); ok {
 		service = newOSRMBackend(&http.Client{Transport: transport}, at)
 	} else {
-		service = newRPCBackend(&http.Client{Transport: transport}, url)
+		service = newRPCBackend(&http.Client{Transport: transport}, url, opts.Tracing)
 	}
 
 	return &Client{

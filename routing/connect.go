@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/routing/routingpb"
@@ -23,8 +24,8 @@ type rpcBackend struct {
 	client routingpbconnect.RoutingClient
 }
 
-func newRPCBackend(h *http.Client, url string) rpcBackend {
-	return rpcBackend{routingpbconnect.NewRoutingClient(h, strings.TrimRight(url, "/"),
+func newRPCBackend(h *http.Client, url string, tracing trace.TracerProvider) rpcBackend {
+	return rpcBackend{routingpbconnect.NewRoutingClient(h, strings.TrimRight(url, "/"), traceCalls(tracing),
 		// answers are small, and the service is near
 		connect.WithAcceptCompression("gzip", nil, nil),
 		connect.WithReadMaxBytes(maxAnswer),

@@ -8,6 +8,7 @@ import (
 
 	"connectrpc.com/connect"
 	"connectrpc.com/grpchealth"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/routing/routingpb"
@@ -24,12 +25,25 @@ const (
 	maxRequest = 128 << 10
 )
 
+// HandlerOption adjusts NewHandler.
+type HandlerOption func() connect.HandlerOption
+
+// WithTracing makes a span of each call, within the trace of its caller. With nil
+// it does nothing.
+func WithTracing(spans trace.TracerProvider) HandlerOption {
+	return func() connect.HandlerOption { return traceAnswers(spans) }
+}
+
 // NewHandler returns a handler that serves the router by Connect, gRPC and
 // gRPC-Web, and the standard gRPC health service. For gRPC the server must
 // speak HTTP/2; without TLS that means http.Protocols with unencrypted HTTP/2.
-func NewHandler(r *Router) http.Handler {
+func NewHandler(r *Router, opts ...HandlerOption) http.Handler {
+	all := []connect.HandlerOption{connect.WithReadMaxBytes(maxRequest)}
+	for _, opt := range opts {
+		all = append(all, opt())
+	}
 	mux := http.NewServeMux()
-	mux.Handle(routingpbconnect.NewRoutingHandler(&service{r}, connect.WithReadMaxBytes(maxRequest)))
+	mux.Handle(routingpbconnect.NewRoutingHandler(&service{r}, all...))
 	mux.Handle(grpchealth.NewHandler(grpchealth.NewStaticChecker(routingpbconnect.RoutingName)))
 	return mux
 }

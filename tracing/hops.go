@@ -144,6 +144,12 @@ var (
 	EventWritten = define(Kind{Name: "event_written", Mechanism: Socket, From: Gateway, Wait: Network,
 		What: "The trip event, written to a phone.", MayLose: "the event, for a phone that is away",
 		MendedBy: "its number: the phone resumes from the last one that it has", Experiment: "patterns"})
+	HTTPRead = define(Kind{Name: "http_read", Mechanism: RPC, To: Gateway, Sync: true, Wait: Network,
+		What: "The command over HTTP, from its first line to the decoded body.", MayLose: "the request, when the connection ends",
+		MendedBy: "the client sends it again with the same Idempotency-Key"})
+	HTTPWritten = define(Kind{Name: "http_written", Mechanism: RPC, From: Gateway, Wait: Network,
+		What: "The answer to the command over HTTP.", MayLose: "the answer, when the connection ends",
+		MendedBy: "the client asks again; the Idempotency-Key gives the same answer"})
 )
 
 // The quote.
@@ -152,6 +158,8 @@ var (
 		What: "The rider asks for a price over HTTP.", MayLose: "the question or the answer", MendedBy: "the rider asks again; a quote changes nothing"})
 	RouteCall = define(Kind{Name: "route_call", Mechanism: RPC, From: Gateway, To: Routing, Sync: true, Wait: Network,
 		What: "The way and its time by road, within 300 ms.", MayLose: "the answer", MendedBy: "a straight line stands in, and the quote says so", Experiment: "fanout"})
+	PickupCall = define(Kind{Name: "pickup_call", Mechanism: RPC, From: Gateway, To: Routing, Sync: true, Wait: Network,
+		What: "How long the nearest free car takes to the pickup.", MayLose: "the answer", MendedBy: "a straight line stands in", Experiment: "fanout"})
 	SurgeRead = define(Kind{Name: "surge_read", Mechanism: Memory, From: Gateway, To: SharedState, Sync: true, Wait: Working,
 		What: "How busy the place is, and the price, signed for two minutes.", Experiment: "ladder"})
 	QuoteWritten = define(Kind{Name: "quote_written", Mechanism: RPC, From: Gateway, To: RiderPhone, Wait: Network,
@@ -244,9 +252,11 @@ var (
 	JobAdded = define(Kind{Name: "job_added", Mechanism: Queue, From: Outbox, To: JobQueue, Sync: true, Wait: Network,
 		What: "The completed trip becomes a job on a stream.", MayLose: "the stream, with its server", MendedBy: "the reconciler finds completed trips without a charge", Experiment: "provider"})
 	JobWait = define(Kind{Name: "job_wait", Mechanism: Queue, From: JobQueue, To: OtherNode, Wait: Queued,
-		What: "The job waits for a worker. Nth is the delivery.", MayLose: "nothing: it comes again until it is acknowledged", Experiment: "provider"})
+		What: "The job waits for a worker. The code says which delivery it is, and the reason why it came again.", MayLose: "nothing: it comes again until it is acknowledged", Experiment: "provider"})
 	ProviderCall = define(Kind{Name: "provider_call", Mechanism: RPC, From: OtherNode, To: Provider, Sync: true, Wait: Network,
 		What: "The charge, or the question whether it was made.", MayLose: "the provider's answer", MendedBy: "one reference for the trip: it is verified before it is charged again", Experiment: "retries"})
+	BudgetWait = define(Kind{Name: "budget_wait", Mechanism: Code, From: OtherNode, To: OtherNode, Wait: Queued,
+		What: "The next attempt waits: it backs off, or the node's budget of retries is used up.", Experiment: "retries"})
 	ChargeRecorded = define(Kind{Name: "charge_recorded", Mechanism: Database, From: OtherNode, To: Store, Sync: true, Wait: Disk,
 		What: "The charge and the receipt's outbox row, in one transaction."})
 )

@@ -33,7 +33,7 @@ func (s *tripStore) Apply(ctx context.Context, m trips.Command) (trips.Event, er
 		if try == maxTries || isFinal(ctx, err, try) {
 			return trips.Event{}, unresolvedError(ctx, r, err)
 		}
-		if !sleepBefore(ctx, try) {
+		if !s.sleepBefore(ctx, r, try) {
 			continue
 		}
 
@@ -72,9 +72,13 @@ type moveOutcome struct {
 
 // readOutcome reads what became of a move that was perhaps not made. Its error
 // means that the server did not answer.
-func (s *tripStore) readOutcome(ctx context.Context, r *moveRow) (moveOutcome, error) {
+func (s *tripStore) readOutcome(ctx context.Context, r *moveRow) (out moveOutcome, err error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
+	if !r.hops.since.IsZero() {
+		began := s.tracer.Now()
+		defer func() { s.recordReadBack(r, out, err, began) }()
+	}
 
 	t := &r.event.Trip
 	var (
@@ -83,7 +87,7 @@ func (s *tripStore) readOutcome(ctx context.Context, r *moveRow) (moveOutcome, e
 		found   guardedState
 	)
 
-	err := s.read(ctx, func(ctx context.Context) error {
+	err = s.read(ctx, func(ctx context.Context) error {
 		return s.pool.QueryRow(ctx, readOutcomeSQL, r.key.Actor.Role, r.key.Actor.ID, r.key.ID, t.ID, t.Driver, t.Rider).
 			Scan(&asked, &payload, &found.version, &found.driverBusy, &found.riderBusy)
 	})

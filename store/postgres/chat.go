@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/ridehail/ridehail/chat"
+	"github.com/ridehail/ridehail/tracing"
 	"github.com/ridehail/ridehail/trips"
 )
 
@@ -26,9 +27,9 @@ func (s *chatStore) AppendChat(ctx context.Context, m chat.Message, region strin
 	}
 
 	kept := m
-	err = s.retryWrite(ctx, func(ctx context.Context) error {
+	err = s.retryWrite(ctx, s.traceWrite(m.Trip, func() tracing.Hop { return appendHop(m, kept) }, func(ctx context.Context) error {
 		return s.appendMessage(ctx, &kept, region, payload)
-	})
+	}))
 	switch {
 	case err != nil:
 		return chat.Message{}, fmt.Errorf("message on trip %s: %w", m.Trip, mapNotFound(err))
@@ -37,6 +38,18 @@ func (s *chatStore) AppendChat(ctx context.Context, m chat.Message, region strin
 	}
 
 	return kept, nil
+}
+
+// appendHop returns the hop of keeping a message. One that was kept before has
+// another time.
+func appendHop(m, kept chat.Message) tracing.Hop {
+	h := tracing.Statement.Hop(tracing.Chat, int(kept.Seq))
+	if kept.At.Equal(m.At) {
+		h.Key = "commit:" + tracing.ChatID(kept.Seq)
+	} else {
+		h.Code, h.Reason = "known", "The phone sent the message again; it had been kept."
+	}
+	return h
 }
 
 // appendMessage sends two statements as one transaction in one round trip. The

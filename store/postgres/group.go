@@ -71,6 +71,7 @@ func (g *groupCommitter) commitInGroup(ctx context.Context, r *moveRow) (bool, e
 	}
 
 	w := &pendingMove{moveRow: r, done: make(chan outcome, 1)}
+	g.markWaiting(r)
 	select {
 	case g.moves <- w:
 	case <-ctx.Done():
@@ -120,7 +121,9 @@ func (g *groupCommitter) commitGroup(group []*pendingMove) {
 	ctx, cancel := context.WithTimeout(context.Background(), answerTimeout)
 	defer cancel()
 
+	watch := g.watchStatement(group)
 	made, err := g.commitRows(ctx, rows)
+	watch.noteEnd(group, fits, err)
 	if len(group) > 1 {
 		err = nil
 	}
@@ -128,6 +131,7 @@ func (g *groupCommitter) commitGroup(group []*pendingMove) {
 	for i, w := range group {
 		w.done <- outcome{made: fits[i] && made[w.id], err: err}
 	}
+	watch.record(group, fits, made)
 }
 
 // selectCompatible picks moves that cannot conflict: one per trip, accepting
@@ -179,7 +183,12 @@ func (g *groupCommitter) commitRows(ctx context.Context, rows []*moveRow) (map[t
 func (g *groupCommitter) commitAlone(ctx context.Context, r *moveRow) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
+	group := []*pendingMove{{moveRow: r}}
+	watch := g.watchStatement(group)
 	made, err := g.commitRows(ctx, []*moveRow{r})
+	if watch.noteEnd(group, []bool{true}, err); !watch.began.IsZero() {
+		watch.recordStatement([]*moveRow{r}, 1, made)
+	}
 	return made[r.id], err
 }
 

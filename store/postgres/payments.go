@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/ridehail/ridehail/payments"
+	"github.com/ridehail/ridehail/tracing"
 	"github.com/ridehail/ridehail/trips"
 )
 
@@ -25,10 +26,10 @@ func (s *chargeStore) RecordCharge(ctx context.Context, c payments.Charge) (paym
 	}
 
 	var settled bool
-	err = s.retryWrite(ctx, func(ctx context.Context) error {
+	err = s.retryWrite(ctx, s.traceWrite(c.Trip, func() tracing.Hop { return chargeHop(settled) }, func(ctx context.Context) error {
 		return s.pool.QueryRow(ctx, settleSQL, c.Trip, c.Rider, c.Reference, c.Amount.Minor, c.Amount.Currency,
 			c.ProviderID, c.At, string(receipt)).Scan(&settled)
-	})
+	}))
 	if err != nil {
 		return payments.Charge{}, fmt.Errorf("settle trip %s: %w", c.Trip, err)
 	}
@@ -37,6 +38,17 @@ func (s *chargeStore) RecordCharge(ctx context.Context, c payments.Charge) (paym
 	}
 
 	return s.findEarlierCharge(ctx, c.Trip)
+}
+
+// chargeHop returns the hop of recording a charge.
+func chargeHop(settled bool) tracing.Hop {
+	h := tracing.ChargeRecorded.Hop(tracing.Charge, 0)
+	if settled {
+		h.Key = "commit:" + tracing.ReceiptID
+	} else {
+		h.Code, h.Reason = "known", "The charge had been recorded, or the trip is not completed."
+	}
+	return h
 }
 
 // settleSQL settles a completed trip that was not settled yet. Two that

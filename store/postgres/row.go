@@ -14,6 +14,7 @@ type moveRow struct {
 	key     trips.IdempotencyKey
 	event   trips.Event
 	payload []byte
+	hops    moveHops
 }
 
 func newMoveRow(m trips.Command) (*moveRow, error) {

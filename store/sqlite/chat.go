@@ -10,6 +10,7 @@ import (
 
 	"github.com/ridehail/ridehail/chat"
 	"github.com/ridehail/ridehail/location"
+	"github.com/ridehail/ridehail/tracing"
 	"github.com/ridehail/ridehail/trips"
 )
 
@@ -22,12 +23,15 @@ func (s *chatStore) AppendChat(ctx context.Context, m chat.Message, region strin
 		return chat.Message{}, err
 	}
 	m.At = storedTime(m.At)
-	out, err := writeCommitted(ctx, s.database, func(tx *statements) (chat.Message, error) {
+	hop := s.hopOf(tracing.Statement, tracing.Chat, m.Trip)
+	out, err := writeTraced(ctx, s.database, hop, func(tx *statements) (chat.Message, error) {
 		was, err := findMessage(tx, m)
 		if !errors.Is(err, trips.ErrNotFound) {
 			return was, err
 		}
-		return insertMessage(tx, m, location.Region(region))
+		kept, err := insertMessage(tx, m, location.Region(region))
+		hop.setMessage(tracing.ChatID(kept.Seq), int(kept.Seq))
+		return kept, err
 	})
 	if err != nil {
 		return chat.Message{}, fmt.Errorf("chat of trip %s: %w", m.Trip, err)

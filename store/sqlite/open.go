@@ -62,7 +62,7 @@ func Open(ctx context.Context, path string, o Options) (*Store, error) {
 		mode = "&_synchronous=NORMAL"
 	}
 
-	w, err := openWriter(ctx, path, dataSourceName(path, writing+tuned+mode))
+	w, err := openWriter(ctx, path, dataSourceName(path, writing+tuned+mode), o.Tracer)
 	if err != nil {
 		return nil, explainError(path, err)
 	}

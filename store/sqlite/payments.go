@@ -10,6 +10,7 @@ import (
 
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/payments"
+	"github.com/ridehail/ridehail/tracing"
 	"github.com/ridehail/ridehail/trips"
 )
 
@@ -19,11 +20,13 @@ type chargeStore struct{ *database }
 // RecordCharge records that a trip was paid; see payments.Store.
 func (s *chargeStore) RecordCharge(ctx context.Context, c payments.Charge) (payments.Charge, error) {
 	c.At = storedTime(c.At)
-	out, err := writeCommitted(ctx, s.database, func(tx *statements) (payments.Charge, error) {
+	hop := s.hopOf(tracing.ChargeRecorded, tracing.Charge, c.Trip)
+	out, err := writeTraced(ctx, s.database, hop, func(tx *statements) (payments.Charge, error) {
 		was, err := findCharge(context.Background(), tx, c.Trip)
 		if !errors.Is(err, trips.ErrNotFound) {
 			return was, err
 		}
+		hop.setMessage(tracing.ReceiptID, 0)
 		return insertCharge(tx, c)
 	})
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/ridehail/ridehail/tracing"
 	"github.com/ridehail/ridehail/trips"
 )
 
@@ -30,7 +31,11 @@ func (s *tripStore) Apply(ctx context.Context, m trips.Command) (trips.Event, er
 		return trips.Event{}, fmt.Errorf("trip %s: %w", ev.Trip.ID, err)
 	}
 
-	return writeCommitted(ctx, s.database, func(tx *statements) (trips.Event, error) {
+	hop := s.hopOf(tracing.Statement, tracing.PhaseOf(ev.Kind), ev.Trip.ID)
+	if hop != nil && m.Key.Actor.Role == trips.RoleSystem {
+		hop.from = tracing.Dispatch // the node's own move, such as the end of a search
+	}
+	return writeTraced(ctx, s.database, hop, func(tx *statements) (trips.Event, error) {
 		was, err := recordedEvent(context.Background(), tx, m.Key)
 		if !errors.Is(err, trips.ErrNotFound) {
 			return was, err
@@ -38,6 +43,7 @@ func (s *tripStore) Apply(ctx context.Context, m trips.Command) (trips.Event, er
 		if err := updateTripRow(tx, ev.Trip); err != nil {
 			return trips.Event{}, fmt.Errorf("trip %s: %w", ev.Trip.ID, err)
 		}
+		hop.setMessage(tracing.EventID(ev.Seq()), 0)
 		return ev, recordMove(tx, m.Key, ev, payload)
 	})
 }

@@ -6,7 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
+	"time"
+
+	"github.com/ridehail/ridehail/tracing"
 )
 
 // writer owns the one connection that writes. Jobs that arrive while a commit
@@ -19,6 +23,8 @@ type writer struct {
 	quit  chan struct{}
 	ended chan struct{} // closed when run has returned
 
+	tracer *tracing.Tracer // nil: no hop is recorded
+
 	// Of the goroutine in run; and of close, after it.
 	conn  *sql.Conn
 	stmts *statements
@@ -30,13 +36,14 @@ type job struct {
 	do   func(tx *statements) error
 	err  error // its result if the commit succeeds
 	done chan error
+	hop  *jobHop // nil: nothing is recorded
 }
 
 // batchMax bounds a commit, and so how long the first of its callers waits for
 // the others.
 const batchMax = 256
 
-func openWriter(ctx context.Context, path, source string) (*writer, error) {
+func openWriter(ctx context.Context, path, source string, tracer *tracing.Tracer) (*writer, error) {
 	db, err := sql.Open("sqlite", source)
 	if err != nil {
 		return nil, err
@@ -48,7 +55,7 @@ func openWriter(ctx context.Context, path, source string) (*writer, error) {
 	}
 
 	w := &writer{db: db, conn: conn, stmts: newStatements(path, conn), work: make(chan *job),
-		quit: make(chan struct{}), ended: make(chan struct{})}
+		quit: make(chan struct{}), ended: make(chan struct{}), tracer: tracer}
 	go w.run()
 	return w, nil
 }
@@ -68,8 +75,13 @@ func (w *writer) close() (err error) {
 // do that fails leaves nothing behind. It shares a commit with other jobs, so
 // it may only read and write through tx.
 func writeCommitted[T any](ctx context.Context, db *database, do func(tx *statements) (T, error)) (T, error) {
+	return writeTraced(ctx, db, nil, do)
+}
+
+// writeTraced is writeCommitted that records hops of a trip; nil: none.
+func writeTraced[T any](ctx context.Context, db *database, hop *jobHop, do func(tx *statements) (T, error)) (T, error) {
 	var out, none T
-	j := &job{ctx: ctx, done: make(chan error, 1), do: func(tx *statements) (err error) {
+	j := &job{ctx: ctx, done: make(chan error, 1), hop: hop, do: func(tx *statements) (err error) {
 		out, err = do(tx)
 		return err
 	}}
@@ -105,15 +117,31 @@ func (w *writer) run() {
 			batch = w.collectBatch(append(batch[:0], first))
 		}
 
-		err := w.commitBatch(batch)
-		for _, j := range batch {
-			if err != nil && j.ctx.Err() == nil {
-				j.err = fmt.Errorf("commit: %w", err)
-			}
-			j.done <- j.err
-		}
-
+		w.runBatch(batch)
 		clear(batch)
+	}
+}
+
+// runBatch commits a batch, answers its callers and then records its hops.
+func (w *writer) runBatch(batch []*job) {
+	var began, ended time.Time
+	isSampled := slices.ContainsFunc(batch, func(j *job) bool { return j.hop != nil })
+	if isSampled {
+		began = w.tracer.Now()
+	}
+	err := w.commitBatch(batch)
+	if isSampled {
+		ended = w.tracer.Now()
+	}
+
+	for _, j := range batch {
+		if err != nil && j.ctx.Err() == nil {
+			j.err = fmt.Errorf("commit: %w", err)
+		}
+		j.done <- j.err
+	}
+	if isSampled {
+		w.recordBatch(batch, err, began, ended)
 	}
 }
 
