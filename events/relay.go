@@ -54,6 +54,7 @@ type Relay struct {
 	// leases until Redis takes writes, because another node may reach one that
 	// does.
 	suspended bool
+	resumedAt time.Time // when suspended last ended
 }
 
 // relayShard is a shard as its relay sees it.
@@ -153,7 +154,7 @@ func (rl *Relay) drain(ctx context.Context) error {
 		if err := rl.redis.CheckWritable(ctx); err != nil {
 			return rl.countFailure("redis", err)
 		}
-		rl.suspended = false
+		rl.suspended, rl.resumedAt = false, rl.cfg.Now()
 	}
 
 	for {
@@ -270,6 +271,9 @@ func (rl *Relay) relayBatch(ctx context.Context, shards []int) (int, error) {
 	if err := rl.outbox.AdvanceCursor(ctx, rl.cfg.Node, told); err != nil {
 		// Another node may have a lease, so the next round asks for it.
 		rl.leasedAt = time.Time{}
+		for _, m := range told {
+			rl.countMessage(m, "repeated")
+		}
 		return 0, rl.countFailure("advance", err)
 	}
 
@@ -342,9 +346,21 @@ func (rl *Relay) recordRelayed(messages []trips.OutboxMessage) {
 	for _, n := range messages {
 		s.relayDelay.Observe(now.Sub(n.At).Seconds())
 		s.countPublished(Message{Topic: string(n.Topic), Region: n.Region, Payload: n.Payload})
+		outcome := "at_once"
+		if n.At.Before(rl.resumedAt) {
+			outcome = "after_outage"
+		}
+		rl.countMessage(n, outcome)
+		if stream, ok := rl.cfg.Streams[n.Kind]; ok {
+			s.jobsAdded.WithLabelValues(stream).Inc()
+		}
 	}
 
 	s.relayed.Add(float64(len(messages)))
+}
+
+func (rl *Relay) countMessage(m trips.OutboxMessage, outcome string) {
+	rl.redis.metrics.relayedMessages.WithLabelValues(string(m.Topic), outcome).Inc()
 }
 
 // countFailure counts a failure by the place where it occurred and names that

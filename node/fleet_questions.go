@@ -78,8 +78,24 @@ func (q *fleetQuestions) LookAround(ctx context.Context, areas []sharedstate.Are
 	case <-look.done:
 		outcome("answered").Add(float64(len(ids)))
 	case <-ctx.Done():
-		outcome("late").Inc()
+		late := q.countUnanswered(look)
+		outcome("late").Add(float64(late))
+		outcome("answered").Add(float64(len(ids) - late))
 	}
+}
+
+// countUnanswered returns how many questions of a call wait for an answer.
+func (q *fleetQuestions) countUnanswered(look *lookAround) int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return look.waiting
+}
+
+// countOpen returns how many questions wait for an answer.
+func (q *fleetQuestions) countOpen() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.questions)
 }
 
 // groupByOwner returns which other node is to be asked about which areas.

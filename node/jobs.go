@@ -28,6 +28,7 @@ func (n *Node) startSettlement(p *parts) {
 
 	settler := payments.NewSettler(n.db, n.cfg.Provider, n.cfg.ProviderSecret, n.clock.Now)
 	settler.Budget, settler.Tracer = new(payments.Budget), n.tracer
+	settler.Provider = payments.CountCalls(settler.Provider, n.registry)
 
 	lost := make(chan struct{}, 1)
 	worker := &events.Worker{Redis: n.redis, Stream: SettlementStream, Consumer: n.cfg.Name, Handle: settler.HandleJob,

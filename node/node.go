@@ -184,7 +184,7 @@ func Open(ctx context.Context, cfg Config) (n *Node, err error) {
 	n.members = events.NewMembers(n.redis, cfg.Name, memberTTL)
 	n.relay = events.NewRelay(n.redis, db, events.RelayConfig{Node: cfg.Name, ShardHolder: n.shardHolder, Audience: n.audienceOf,
 		Streams: map[trips.Kind]string{trips.KindCompleted: SettlementStream, sos.KindSOS: SOSStream}, Now: n.clock.Now})
-	n.db = notifyingStore{db, n.relay.WakeHolder}
+	n.db = notifyingStore{db, n.relay.WakeHolder, newMoveCounts(n.registry)}
 	if err := n.openListeners(); err != nil {
 		return n, err
 	}
