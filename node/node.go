@@ -126,6 +126,7 @@ type Node struct {
 
 	// The parts, in the order of the data's way.
 	api         *httpapi.API
+	live        *liveFeed
 	suspects    *httpapi.Suspects
 	gateway     *gateway.Gateway
 	revocations *auth.Revocations
@@ -360,6 +361,7 @@ func (n *Node) startBackground(p *parts) {
 	p.startPart("answers about cars", n.fleet.questions.run)
 	p.startPart("waiting trips", n.waiting.run)
 	p.startPart("surge", n.surge.run)
+	p.startPart("live feed", n.live.run)
 	p.startPart("sweep", n.sweepDrivers)
 	n.startSettlement(p)
 	n.startSOS(p)
