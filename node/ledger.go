@@ -34,7 +34,7 @@ type reading struct {
 	unhandled int // messages that wait in listeners' queues
 	questions int // to other nodes, not answered yet
 	searching int // trips that wait for a driver
-	probe     probe
+	probe     probed
 }
 
 // takeReading reads everything once. What has ended is read before what waits,

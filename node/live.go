@@ -36,7 +36,7 @@ type liveFeed struct {
 	lines *lineWatcher
 
 	probing   sync.Mutex // guards lastProbe
-	lastProbe probe
+	lastProbe probed
 }
 
 func newLiveFeed(n *Node) *liveFeed {
@@ -101,8 +101,8 @@ func newestFinished(ring *tracing.Ring) (trip string) {
 	return trip
 }
 
-// probe is what the database and Redis answered.
-type probe struct {
+// probed is what the database and Redis answered.
+type probed struct {
 	// The last that is known, while one of them does not answer.
 	backlog    int       // rows of the outbox
 	oldest     time.Time // when the first of them was written
@@ -112,7 +112,7 @@ type probe struct {
 }
 
 // probeServers asks the database and Redis one question each, at the same time.
-func (n *Node) probeServers(ctx context.Context) (p probe) {
+func (n *Node) probeServers(ctx context.Context) (p probed) {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 
