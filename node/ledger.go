@@ -50,8 +50,7 @@ func (n *Node) takeReading(ctx context.Context) reading {
 func (r reading) ledger() []xray.Account {
 	all := slices.Concat(r.socketAccounts(), r.callAccounts(), r.publishedAccounts(), r.directAccounts(), r.keptAccounts())
 	for i := range all {
-		a := &all[i]
-		a.Sent = a.Delivered + a.Recovered + a.Repeated + a.Overwritten + a.Lost + a.Waiting
+		all[i].AddUp()
 	}
 	return all
 }

@@ -57,7 +57,7 @@ func line(t *testing.T, live xray.Live, id string) xray.Line {
 func TestTheLedgerAddsUpWhilePhonesDropAndOneIsSlow(t *testing.T) {
 	n := startNode(t, node.Config{Name: "one", Database: filepath.Join(t.TempDir(), "ridehail.db")})
 	driver, rider := startPhone(t, n, client.RoleDriver, "dayo"), startPhone(t, n, client.RoleRider, "ada")
-	slow := dialNode(t, n, wire.SubprotocolJSON, &wire.Hello{Token: devToken(t, n, client.RoleRider, "ada")})
+	dialNode(t, n, wire.SubprotocolJSON, &wire.Hello{Token: devToken(t, n, client.RoleRider, "ada")})
 	driver.command(client.NewFrame(&wire.SetAvailable{Available: true}))
 	driver.drive(shortMiddle)
 
