@@ -63,6 +63,7 @@ type relayShard struct {
 	// A shard whose messages Redis refused rests until then.
 	restsUntil time.Time
 	pause      backoff
+	resumedAt  time.Time // when Redis last took its messages again
 }
 
 // NewRelay returns a relay for the outbox. Run must be called too.
@@ -332,6 +333,9 @@ func (rl *Relay) sortTold(messages []trips.OutboxMessage, sent [][]redis.Cmder) 
 
 	for _, m := range messages {
 		if s := &rl.shards[m.Shard]; !stuck[m.Shard] {
+			if s.pause.failures > 0 {
+				s.resumedAt = rl.cfg.Now()
+			}
 			s.pause.reset()
 		} else if time.Until(s.restsUntil) <= 0 {
 			s.restsUntil = time.Now().Add(s.pause.next())
@@ -347,7 +351,7 @@ func (rl *Relay) recordRelayed(messages []trips.OutboxMessage) {
 		s.relayDelay.Observe(now.Sub(n.At).Seconds())
 		s.countPublished(Message{Topic: string(n.Topic), Region: n.Region, Payload: n.Payload})
 		outcome := "at_once"
-		if n.At.Before(rl.resumedAt) {
+		if n.At.Before(rl.resumedAt) || n.At.Before(rl.shards[n.Shard].resumedAt) {
 			outcome = "after_outage"
 		}
 		rl.countMessage(n, outcome)

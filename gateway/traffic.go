@@ -18,7 +18,7 @@ type Traffic struct {
 type RoleTraffic struct {
 	Read, Written uint64
 	Phones        int
-	Slow          int // phones for which a message waits that they must first make room for
+	Slow          int // phones that have not read what was sent, so that more waits
 }
 
 // frameCounts are the frames of sessions that have ended. It has no lock of its
@@ -67,9 +67,13 @@ func (g *Gateway) keepFramesOf(s *session) {
 	s.out.mu.Unlock()
 }
 
+// slowQueue is how many frames wait only for a phone that does not read: one or
+// two wait for each phone now and then, for a goroutine that writes them.
+const slowQueue = 8
+
 // countWaiting adds what waits for the phone to waiting, by class, and returns
-// how many frames were written to it. The phone is slow while a frame waits
-// behind another, or while the position or the list of cars waits for its ack.
+// how many frames were written to it. The phone is slow while several frames
+// wait, or while the position or the list of cars waits for its ack.
 func (o *sender) countWaiting(waiting map[string]int) (written uint64, slow bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -85,6 +89,6 @@ func (o *sender) countWaiting(waiting map[string]int) (written uint64, slow bool
 	if o.cars.frame != nil {
 		waiting[classNames[classCars]]++
 	}
-	slow = len(o.queue.frames) > 0 || o.position.fresh && !o.position.isReady() || o.cars.frame != nil && o.cars.unread
+	slow = len(o.queue.frames) >= slowQueue || o.position.fresh && !o.position.isReady() || o.cars.frame != nil && o.cars.unread
 	return o.framesWritten, slow && o.open
 }

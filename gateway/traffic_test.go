@@ -16,6 +16,7 @@ func TestWhatWaitsForASlowPhoneIsCountedUntilItIsLost(t *testing.T) {
 	accounted := func() int { return c.countOutcomes(classChat) + c.g.Traffic().Waiting["chat"] }
 
 	c.awaitCondition("all that was said is accounted for", func() bool { return accounted() == 2*said })
+	c.awaitCondition("the driver to have read all", func() bool { return c.g.Traffic().Drivers.Slow == 0 })
 	traffic := c.g.Traffic()
 	if traffic.Riders.Slow != 1 || traffic.Drivers.Slow != 0 || traffic.Riders.Phones != 1 || traffic.Drivers.Phones != 1 || traffic.Waiting["chat"] < 10 {
 		t.Errorf("one rider does not read, and it says %+v", traffic)

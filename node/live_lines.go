@@ -109,9 +109,11 @@ func countMoves(r reading) int64 {
 // countRelayed counts the rows that the relay read and Redis took.
 func countRelayed(r reading) int64 { return r.values.sum("ridehail_relay_messages_total") }
 
-// countDirect counts what this node sends to one other node.
+// countDirect counts offers, to drivers of this node too, and what else this
+// node sends to one other node.
 func countDirect(r reading) (n int64) {
-	for _, topic := range []string{topicOffer, topicWithdraw, topicDeclined, topicDriverGone, topicFleet, topicQuestion, topicAnswer, topicWaiting} {
+	n = r.values.sum("ridehail_dispatch_offers_total", "outcome", "made")
+	for _, topic := range []string{topicWithdraw, topicDeclined, topicDriverGone, topicFleet, topicQuestion, topicAnswer, topicWaiting} {
 		n += r.values.sum("ridehail_events_published_total", "topic", topic)
 	}
 	return n
