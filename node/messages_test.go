@@ -17,7 +17,7 @@ import (
 
 // openNode opens a node on a database file and the embedded Redis. It does not
 // run.
-func openNode(t *testing.T, onTripEvent func(*Node, trips.Event)) *Node {
+func openNode(t testing.TB, onTripEvent func(*Node, trips.Event)) *Node {
 	t.Helper()
 	var n *Node
 	n, err := Open(t.Context(), Config{Name: "n", Listen: "127.0.0.1:0", City: "1", Speed: 1,
