@@ -86,7 +86,7 @@ var rooms = []room{
 		"pricing", "routing", "web", "xray", "internal/problem"},
 		"answers one request at a time and holds no session: what a socket needs, gateway has"},
 	{"node", []string{"location", "tracing", "wire", "trips", "chat", "payments", "sos", "pricing", "routing/...", "sharedstate", "events",
-		"xray", "store", "dispatch", "auth", "booking", "gateway", "httpapi", "internal/clock", "internal/detector", "internal/httpserver", "internal/sleep"},
+		"xray", "store", "dispatch", "auth", "booking", "gateway", "httpapi", "internal/clock", "internal/detector", "internal/httpserver", "internal/quantile", "internal/sleep"},
 		"the one place that connects the parts of a node; it knows no flags, no simulators and no experiments"},
 	{"lab/simulation", []string{"internal/plot", "internal/quantile", "location", "trips", "sharedstate", "dispatch", "routing", "pricing"},
 		"the node's own decisions in virtual time: what is not imported here is left out of it"},

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/trips"
 )
@@ -72,18 +74,24 @@ func (r *Redis) Publish(ctx context.Context, to Channel, m Message) error {
 }
 
 // PublishAll sends messages in one round trip, those of a channel in order.
-// After an error some may have been sent.
+// After an error some may have been sent; each is counted by what became of it.
 func (r *Redis) PublishAll(ctx context.Context, messages []Addressed) error {
 	pipe := r.commands.Pipeline()
+	sent := make([]redis.Cmder, 0, len(messages))
 	for _, m := range messages {
-		r.addPublish(ctx, pipe, m.To, m.Message)
+		sent = append(sent, r.addPublish(ctx, pipe, m.To, m.Message))
 	}
-	if _, err := pipe.Exec(ctx); err != nil {
-		return fmt.Errorf("publish %s: %w", messages[0].Topic, err)
-	}
+	_, err := pipe.Exec(ctx)
 
-	for _, m := range messages {
-		r.metrics.countPublished(m.Message)
+	for i, m := range messages {
+		if sent[i].Err() == nil {
+			r.metrics.countPublished(m.Message)
+		} else {
+			r.metrics.publishFailed.WithLabelValues(m.Topic).Inc()
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("publish %s: %w", messages[0].Topic, err)
 	}
 	return nil
 }

@@ -147,6 +147,7 @@ func (l *Listener) Run(ctx context.Context) error {
 		case it.gap != nil:
 			l.cfg.Handler.OnGap(*it.gap)
 		default:
+			l.redis.metrics.handled.Inc()
 			l.cfg.Handler.OnMessage(it.Message)
 		}
 	}
@@ -280,6 +281,9 @@ func (l *Listener) expectEcho() {
 		signalWake(k.wake)
 	}
 }
+
+// WaitingMessages returns how many messages wait for the handler.
+func (l *Listener) WaitingMessages() int { return l.queue.countMessages() }
 
 // checkHearing returns why this listener may miss messages now, or nil.
 func (l *Listener) checkHearing() error {

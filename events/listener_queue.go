@@ -111,6 +111,13 @@ func (q *queue) addLocked(it received) {
 	signalWake(q.filled)
 }
 
+// countMessages returns how many messages wait.
+func (q *queue) countMessages() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.plain + len(q.waiting)
+}
+
 // take removes what has waited longest.
 func (q *queue) take() (it received, ok bool) {
 	q.mu.Lock()

@@ -47,13 +47,36 @@ func (r *Redis) EnqueueJob(ctx context.Context, stream, jobID string, payload []
 	if err := r.commands.XAdd(ctx, entry).Err(); err != nil {
 		return fmt.Errorf("queue job %s on %s: %w", jobID, stream, err)
 	}
-	r.metrics.jobs.WithLabelValues("queued").Inc()
+	r.countAdded(stream)
 	return nil
+}
+
+// countAdded counts a job that was added by itself; the relay counts its own.
+func (r *Redis) countAdded(stream string) {
+	r.metrics.jobs.WithLabelValues("queued").Inc()
+	r.metrics.jobsAdded.WithLabelValues(stream).Inc()
 }
 
 // CountOutstanding returns the number of jobs of a stream that are not done.
 func (r *Redis) CountOutstanding(ctx context.Context, stream string) (int64, error) {
 	return r.commands.XLen(ctx, r.streamKey(stream)).Result()
+}
+
+// CountJobs returns, for each stream, how many of its jobs are not done and how
+// many were given up, in one round trip.
+func (r *Redis) CountJobs(ctx context.Context, streams ...string) (waiting, dead []int64, err error) {
+	pipe := r.commands.Pipeline()
+	var lengths []*redis.IntCmd
+	for _, stream := range streams {
+		lengths = append(lengths, pipe.XLen(ctx, r.streamKey(stream)), pipe.XLen(ctx, r.deadKey(stream)))
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return nil, nil, fmt.Errorf("count jobs: %w", err)
+	}
+	for i := range streams {
+		waiting, dead = append(waiting, lengths[2*i].Val()), append(dead, lengths[2*i+1].Val())
+	}
+	return waiting, dead, nil
 }
 
 // DeleteQueue deletes a stream with its jobs, done or not, and its dead letters.
@@ -120,7 +143,7 @@ func (r *Redis) RetryDeadLetter(ctx context.Context, stream, entry string) error
 		return fmt.Errorf("put dead letter %s of %s back: %w", entry, stream, err)
 	}
 
-	r.metrics.jobs.WithLabelValues("queued").Inc()
+	r.countAdded(stream)
 	return nil
 }
 

@@ -54,6 +54,7 @@ type Relay struct {
 	// leases until Redis takes writes, because another node may reach one that
 	// does.
 	suspended bool
+	resumedAt time.Time // when suspended last ended
 	hops      relayHops
 }
 
@@ -63,6 +64,7 @@ type relayShard struct {
 	// A shard whose messages Redis refused rests until then.
 	restsUntil time.Time
 	pause      backoff
+	resumedAt  time.Time // when Redis last took its messages again
 }
 
 // NewRelay returns a relay for the outbox. Run must be called too.
@@ -155,7 +157,7 @@ func (rl *Relay) drain(ctx context.Context) error {
 		if err := rl.redis.CheckWritable(ctx); err != nil {
 			return rl.countFailure("redis", err)
 		}
-		rl.suspended = false
+		rl.suspended, rl.resumedAt = false, rl.cfg.Now()
 		rl.hops.noteAway(false)
 	}
 
@@ -275,6 +277,9 @@ func (rl *Relay) relayBatch(ctx context.Context, shards []int) (int, error) {
 	if err := rl.outbox.AdvanceCursor(ctx, rl.cfg.Node, told); err != nil {
 		// Another node may have a lease, so the next round asks for it.
 		rl.leasedAt = time.Time{}
+		for _, m := range told {
+			rl.countMessage(m, "repeated")
+		}
 		return 0, rl.countFailure("advance", err)
 	}
 
@@ -340,6 +345,9 @@ func (rl *Relay) sortTold(messages []trips.OutboxMessage, sent [][]redis.Cmder) 
 
 	for _, m := range messages {
 		if s := &rl.shards[m.Shard]; !stuck[m.Shard] {
+			if s.pause.failures > 0 {
+				s.resumedAt = rl.cfg.Now()
+			}
 			s.pause.reset()
 		} else if time.Until(s.restsUntil) <= 0 {
 			s.restsUntil = time.Now().Add(s.pause.next())
@@ -354,9 +362,21 @@ func (rl *Relay) recordRelayed(messages []trips.OutboxMessage) {
 	for _, n := range messages {
 		s.relayDelay.Observe(now.Sub(n.At).Seconds())
 		s.countPublished(Message{Topic: string(n.Topic), Region: n.Region, Payload: n.Payload})
+		outcome := "at_once"
+		if n.At.Before(rl.resumedAt) || n.At.Before(rl.shards[n.Shard].resumedAt) {
+			outcome = "after_outage"
+		}
+		rl.countMessage(n, outcome)
+		if stream, ok := rl.cfg.Streams[n.Kind]; ok {
+			s.jobsAdded.WithLabelValues(stream).Inc()
+		}
 	}
 
 	s.relayed.Add(float64(len(messages)))
+}
+
+func (rl *Relay) countMessage(m trips.OutboxMessage, outcome string) {
+	rl.redis.metrics.relayedMessages.WithLabelValues(string(m.Topic), outcome).Inc()
 }
 
 // countFailure counts a failure by the place where it occurred and names that

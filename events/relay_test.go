@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -145,6 +146,62 @@ func TestTheRelayLosesNothingWhileRedisComesAndGoes(t *testing.T) {
 			t.Errorf("%d trips queued for settlement, want %d", len(seen), all)
 		}
 		checkOrder(t, e, all, each)
+		if n := countRelayed(node, "after_outage"); n == 0 || n+countRelayed(node, "at_once") != all*each {
+			t.Errorf("of %d messages %v were published after an outage, %v at once", all*each, n, countRelayed(node, "at_once"))
+		}
+	})
+}
+
+// countRelayed counts the trip events that a relay published.
+func countRelayed(r *Redis, outcome string) float64 {
+	return testutil.ToFloat64(r.metrics.relayedMessages.WithLabelValues(string(trips.TopicTrip), outcome))
+}
+
+// TestAMessageIsCountedAsRepeatedWhenTheOutboxKeepsIt lets the database fail
+// after Redis has taken a message.
+func TestAMessageIsCountedAsRepeatedWhenTheOutboxKeepsIt(t *testing.T) {
+	runOnBoth(t, func(t *testing.T, r *rig) {
+		b := &forgetfulOutbox{memoryOutbox: &memoryOutbox{}}
+		b.failures.Store(2)
+		b.addMessage(trips.KindReserved, "trip", 1)
+		startWork(t, NewRelay(r.Redis, b, RelayConfig{Node: "a"}).Run)
+		waitUntil(t, "an empty outbox", b.isEmpty)
+		waitUntil(t, "all to be counted", func() bool { return countRelayed(r.Redis, "at_once")+countRelayed(r.Redis, "after_outage") == 1 })
+		if n := countRelayed(r.Redis, "repeated"); n != 2 {
+			t.Errorf("%v were published in vain, want 2", n)
+		}
+	})
+}
+
+// forgetfulOutbox does not keep how far the relay is for the first few times.
+type forgetfulOutbox struct {
+	*memoryOutbox
+	failures atomic.Int32
+}
+
+func (b *forgetfulOutbox) AdvanceCursor(ctx context.Context, holder string, told []trips.OutboxMessage) error {
+	if b.failures.Add(-1) >= 0 {
+		return errors.New("the database is away")
+	}
+	return b.memoryOutbox.AdvanceCursor(ctx, holder, told)
+}
+
+// TestAMessageThatRedisDoesNotTakeIsCounted publishes while Redis is away.
+func TestAMessageThatRedisDoesNotTakeIsCounted(t *testing.T) {
+	runOnBoth(t, func(t *testing.T, r *rig) {
+		cars := []Addressed{{To: "car:dayo", Message: Message{Topic: "car"}}, {To: "car:chidi", Message: Message{Topic: "car"}}}
+		if err := r.PublishAll(t.Context(), cars); err != nil {
+			t.Fatal(err)
+		}
+		r.proxy.takeDown()
+		if r.PublishAll(t.Context(), cars) == nil {
+			t.Error("it was published")
+		}
+		r.proxy.bringUp()
+		taken, lost := testutil.ToFloat64(r.metrics.published.WithLabelValues("car")), testutil.ToFloat64(r.metrics.publishFailed.WithLabelValues("car"))
+		if taken != 2 || lost != 2 {
+			t.Errorf("%v were taken and %v lost, want 2 and 2", taken, lost)
+		}
 	})
 }
 

@@ -17,6 +17,10 @@ import (
 type metrics struct {
 	published, publishedBytes         *prometheus.CounterVec
 	gaps, dropped, overwritten, jobs  *prometheus.CounterVec
+	publishFailed                     *prometheus.CounterVec
+	handled                           prometheus.Counter
+	relayedMessages                   *prometheus.CounterVec // by topic and outcome
+	jobsAdded, jobRuns                *prometheus.CounterVec
 	relayed                           prometheus.Counter
 	relayFailed                       *prometheus.CounterVec
 	relayDelay                        prometheus.Histogram
@@ -50,10 +54,20 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		heard:          map[string]channelMetrics{},
 		published:      counters("events_published_total", "Messages published, by topic.", "topic"),
 		publishedBytes: counters("events_published_bytes_total", "Bytes of messages published, by topic.", "topic"),
-		gaps:           counters("events_gaps_total", "Times a listener may have missed messages, by cause.", "cause"),
-		dropped:        counters("events_dropped_total", "Messages not handed on, by reason.", "reason"),
-		overwritten:    counters("events_overwritten_total", "Messages that a newer one of their channel replaced, by road.", "road"),
-		jobs:           counters("jobs_total", "Jobs of queues, by outcome.", "outcome"),
+		publishFailed:  counters("events_publish_failed_total", "Messages that Redis did not take and that are not published again, by topic.", "topic"),
+		handled: f.NewCounter(prometheus.CounterOpts{Name: "ridehail_events_handled_total",
+			Help: "Messages that a listener handed on."}),
+		relayedMessages: f.NewCounterVec(prometheus.CounterOpts{Name: "ridehail_relay_messages_total",
+			Help: "Outbox messages that Redis took, by topic and outcome: at once, after_outage if Redis took nothing when they came, or repeated if they must be published again."},
+			[]string{"topic", "outcome"}),
+		jobsAdded: counters("jobs_added_total", "Jobs that this node added, by stream.", "stream"),
+		jobRuns: f.NewCounterVec(prometheus.CounterOpts{Name: "ridehail_job_runs_total",
+			Help: "Deliveries of jobs to this node, by stream and outcome: done at the first or at a later delivery (done_later), failed and to come back, or dead."},
+			[]string{"stream", "outcome"}),
+		gaps:        counters("events_gaps_total", "Times a listener may have missed messages, by cause.", "cause"),
+		dropped:     counters("events_dropped_total", "Messages not handed on, by reason.", "reason"),
+		overwritten: counters("events_overwritten_total", "Messages that a newer one of their channel replaced, by road.", "road"),
+		jobs:        counters("jobs_total", "Jobs of queues, by outcome.", "outcome"),
 		relayed: f.NewCounter(prometheus.CounterOpts{Name: "ridehail_relay_notices_total",
 			Help: "Outbox notices handed to Redis."}),
 		relayFailed: counters("relay_failures_total", "Turns of the relay that failed, by place.", "place"),

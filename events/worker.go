@@ -222,12 +222,26 @@ func (w *Worker) runJob(ctx context.Context, j Job) {
 		w.completeJob(ctx, j)
 	case ctx.Err() != nil:
 		// The worker stops, so the job is not to blame. It stays pending.
+		w.countRun(runFailed)
 	case isPermanent(err) || int64(j.Attempt) >= w.MaxDeliveries:
 		w.deadLetter(ctx, j, err)
 	default:
 		w.Redis.metrics.jobs.WithLabelValues("failed").Inc()
+		w.countRun(runFailed)
 		w.Redis.log.Warn("job failed and will come back", "stream", w.Stream, "job", j.ID, "attempt", j.Attempt, "err", err)
 	}
+}
+
+// What became of one delivery of a job.
+const (
+	runDone      = "done"
+	runDoneLater = "done_later"
+	runFailed    = "failed" // it comes back
+	runDead      = "dead"
+)
+
+func (w *Worker) countRun(outcome string) {
+	w.Redis.metrics.jobRuns.WithLabelValues(w.Stream, outcome).Inc()
 }
 
 // callHandler calls Handle within JobTimeout and turns a panic into an error.
@@ -252,6 +266,11 @@ func isPermanent(err error) bool {
 // that fails the job comes back, and doing it again has no effect.
 func (w *Worker) completeJob(ctx context.Context, j Job) {
 	w.Redis.metrics.jobs.WithLabelValues("done").Inc()
+	if j.Attempt > 1 {
+		w.countRun(runDoneLater)
+	} else {
+		w.countRun(runDone)
+	}
 	if err := w.deleteEntry(ctx, j); err != nil {
 		w.Redis.log.Debug("job done but not acknowledged", "job", j.ID, "err", err)
 	}
@@ -274,11 +293,13 @@ func (w *Worker) deleteEntry(ctx context.Context, j Job) error {
 // a letter already gets no second one.
 func (w *Worker) deadLetter(ctx context.Context, j Job, why error) {
 	if err := w.Redis.addDeadLetter(ctx, w.Stream, j, why, time.Now()); err != nil {
+		w.countRun(runFailed)
 		w.Redis.log.Warn("dead letter not written; the job comes back", "job", j.ID, "err", err)
 		return
 	}
 	w.noteFailure(j, nil)
 	w.Redis.metrics.jobs.WithLabelValues("dead").Inc()
+	w.countRun(runDead)
 	w.Redis.log.Error("job is a dead letter", "stream", w.Stream, "job", j.ID, "attempt", j.Attempt, "err", why)
 	if err := w.deleteEntry(ctx, j); err != nil {
 		w.Redis.log.Debug("dead letter not acknowledged", "job", j.ID, "err", err)

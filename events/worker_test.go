@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
 )
 
 const testHeartbeat = 60 * time.Millisecond
@@ -175,6 +177,14 @@ func TestPoisonBecomesADeadLetterAndTheOthersGoOn(t *testing.T) {
 			t.Fatal(err)
 		}
 		waitUntil(t, "the retried job", func() bool { return sound.Load() == 5 && r.countOutstanding(t) == 0 })
+		for outcome, want := range map[string]float64{runDone: 5, runDoneLater: 0, runFailed: 4, runDead: 2} {
+			if n := testutil.ToFloat64(r.metrics.jobRuns.WithLabelValues("settlements", outcome)); n != want {
+				t.Errorf("%v runs are counted as %s, want %v", n, outcome, want)
+			}
+		}
+		if waiting, dead, err := r.CountJobs(t.Context(), "settlements", "alerts"); err != nil || fmt.Sprint(waiting, dead) != "[0 0] [1 0]" {
+			t.Errorf("it counts %v jobs and %v letters: %v", waiting, dead, err)
+		}
 		if err := r.RetryDeadLetter(t.Context(), "settlements", letters[1].EntryID); !errors.Is(err, ErrNoDeadLetter) {
 			t.Errorf("retry of a letter that is gone: %v", err)
 		}

@@ -52,6 +52,14 @@ func (q *commandQueue) nextCommand() (c command, ok bool) {
 // close makes addCommand refuse all later commands.
 func (q *commandQueue) close() { q.closed = true }
 
+// count returns how many commands wait or are carried out.
+func (q *commandQueue) count() int {
+	if q.working {
+		return len(q.waiting) + 1
+	}
+	return len(q.waiting)
+}
+
 // isFinished returns true once the queue is closed and all it took is carried
 // out.
 func (q *commandQueue) isFinished() bool { return q.closed && !q.working }

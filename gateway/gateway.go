@@ -123,6 +123,8 @@ type Gateway struct {
 	// presence makes a driver's coming or going one step for the sessions, the
 	// shared state and the inbox.
 	presence sync.Mutex
+	// guarded by presence
+	leftRiders, leftDrivers frameCounts
 
 	open     atomic.Int64 // sockets, also those that have not said hello
 	draining atomic.Bool

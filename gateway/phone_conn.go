@@ -33,6 +33,8 @@ type phoneConn struct {
 	code atomic.Int32
 	// last sign of life: the node's clock, Unix nanoseconds
 	lastHeard atomic.Int64
+	// messages read; only the reader writes it
+	framesRead atomic.Uint64
 
 	// The reader goroutine's.
 	frames    *rate.Limiter

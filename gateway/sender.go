@@ -23,7 +23,14 @@ type sender struct {
 	position latestPosition
 	cars     nearbyCars
 	refusals *fixRefusals // nil before the first refused fix
+
+	framesWritten uint64 // also those that were lost in writing
+	// the class, plus one, of the frame that is being written
+	underWay class
 }
+
+// nothingUnderWay says that no frame is being written.
+const nothingUnderWay class = 0
 
 // sendFrame queues a frame as something happens. A goroutine of its own writes
 // it, so that the caller never waits for a slow phone.
@@ -117,9 +124,12 @@ func (o *sender) flush() {
 		if !ok {
 			break
 		}
+		o.framesWritten++
+		o.underWay = f.class + 1
 		o.mu.Unlock()
 		o.writeFrame(f)
 		o.mu.Lock()
+		o.underWay = nothingUnderWay
 	}
 
 	o.writing = false

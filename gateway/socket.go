@@ -176,6 +176,7 @@ func (s *session) readFrame() error {
 	}
 
 	now := s.g.cfg.Now()
+	s.conn.framesRead.Add(1)
 	s.conn.recordLife(now)
 	if !s.conn.frames.AllowN(now, 1) {
 		s.g.metrics.drops.WithLabelValues("too_many_frames").Inc()
@@ -344,6 +345,7 @@ func (g *Gateway) unregisterSession(s *session) (loose []dispatch.Offer) {
 	defer g.presence.Unlock()
 
 	g.onWatchChanged(g.sessions.Unwatch(s))
+	g.keepFramesOf(s)
 	g.sessions.Remove(s.user, s)
 	if s.user.Role != trips.RoleDriver || len(g.sessions.OfUser(s.user, nil)) > 0 {
 		return nil

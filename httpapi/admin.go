@@ -33,6 +33,7 @@ func (a *API) Admin() http.Handler {
 	mux.Handle("/healthz", methods{"GET": a.getHealth})
 	mux.Handle("/readyz", methods{"GET": a.getReady(true)})
 	handle("/admin/revocations", methods{"POST": a.postRevocation})
+	a.mountLive(mux)
 	handle("/ops", methods{"GET": a.getOps})
 	handle("/ops/alerts", methods{"GET": a.listAlerts})
 	handle("/ops/alerts/{id}/ack", methods{"POST": a.postAlertAck})

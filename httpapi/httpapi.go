@@ -45,6 +45,7 @@ type Config struct {
 	Webhook http.Handler            // hears the payment provider; nil: there is none
 	City    City                    // nil: no map is served
 	Pages   map[string]http.Handler // more of the public API, by path
+	Live    http.Handler            // streams what the mechanisms do; nil: none
 	// Ready returns why the node should get no traffic, in words for operators.
 	// It may block until ctx ends; nil: the node always should.
 	Ready func(context.Context) error
@@ -123,6 +124,9 @@ func (a *API) Public() http.Handler {
 
 	a.handleXRay(mux, a.getPublicRide, a.cfg.DevTokens)
 	handle("/v1/protocol/ridehail.proto", methods{"GET": getSchema})
+	if a.cfg.DevTokens {
+		a.mountLive(mux)
+	}
 	handle("/v1/dev/tokens", methods{"POST": a.postDevToken})
 	handle("/healthz", methods{"GET": a.getHealth})
 	handle("/readyz", methods{"GET": a.getReady(false)})
@@ -142,6 +146,14 @@ func mountXray(mux *http.ServeMux) {
 	page := web.XrayHandler()
 	mux.Handle("/xray", page)
 	mux.Handle("/xray/", page)
+}
+
+// mountLive serves the live feed. It lasts as long as its watcher wants, so that
+// the limits of other requests are not for it.
+func (a *API) mountLive(mux *http.ServeMux) {
+	if a.cfg.Live != nil {
+		mux.Handle("/v1/xray/live", methods{"GET": a.cfg.Live.ServeHTTP})
+	}
 }
 
 // City is what a page needs to draw a city: whole as GeoJSON, or in vector

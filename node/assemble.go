@@ -84,10 +84,11 @@ func (n *Node) assembleAPIs(service *trips.Service) error {
 	})
 
 	n.revocations.OnRevoked, n.revocations.OnUnreadable = n.gateway.CloseRevoked, n.gateway.DropUnreadable
+	n.live = newLiveFeed(n)
 	n.api = httpapi.New(httpapi.Config{
 		Trips: service, Store: n.db, Room: room, Receipts: n.db, Alerts: n.db, Drivers: n.drivers, LookAround: n.fleet.questions.LookAround,
 		Booking: bookings, Tokens: tokens, Revocations: n.revocations, Suspects: n.suspects,
-		Socket: n.gateway.ServeSocket, Webhook: n.newWebhook(), City: n.city, Pages: n.cfg.Pages, Ready: n.checkReady, XRay: n.xray,
+		Socket: n.gateway.ServeSocket, Webhook: n.newWebhook(), City: n.city, Pages: n.cfg.Pages, Live: n.live, Ready: n.checkReady, XRay: n.xray,
 		DevTokens: n.cfg.DevTokens, TimeScale: n.cfg.Speed, Registerer: n.registry, Tracer: n.tracer, Now: n.clock.Now, Log: n.log,
 	})
 

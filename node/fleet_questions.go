@@ -90,8 +90,9 @@ func (q *fleetQuestions) askOwners(ctx context.Context, areas []sharedstate.Area
 	case <-look.done:
 		outcome("answered").Add(float64(len(ids)))
 	case <-ctx.Done():
-		outcome("late").Inc()
 		looked.Late = q.findLate(look)
+		outcome("late").Add(float64(len(looked.Late)))
+		outcome("answered").Add(float64(len(ids) - len(looked.Late)))
 	}
 	return looked
 }
@@ -106,6 +107,13 @@ func (q *fleetQuestions) findLate(look *lookAround) (late []string) {
 		}
 	}
 	return late
+}
+
+// countOpen returns how many questions wait for an answer.
+func (q *fleetQuestions) countOpen() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.questions)
 }
 
 // groupByOwner returns which other node is to be asked about which areas.

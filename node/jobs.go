@@ -29,8 +29,8 @@ func (n *Node) startSettlement(p *parts) {
 
 	settler := payments.NewSettler(n.db, n.cfg.Provider, n.cfg.ProviderSecret, n.clock.Now)
 	settler.Budget, settler.Tracer = new(payments.Budget), n.tracer
-	settler.Provider = &payments.HTTPProvider{URL: n.cfg.Provider, Secret: n.cfg.ProviderSecret,
-		Client: &http.Client{Transport: n.tracer.Transport(http.DefaultTransport)}}
+	settler.Provider = payments.CountCalls(&payments.HTTPProvider{URL: n.cfg.Provider, Secret: n.cfg.ProviderSecret,
+		Client: &http.Client{Transport: n.tracer.Transport(http.DefaultTransport)}}, n.registry)
 
 	lost := make(chan struct{}, 1)
 	worker := &events.Worker{Redis: n.redis, Stream: SettlementStream, Consumer: n.cfg.Name, Handle: settler.HandleJob, Phase: tracing.Charge,

@@ -17,7 +17,7 @@ import (
 
 // openNode opens a node on a database file and the embedded Redis. It does not
 // run.
-func openNode(t *testing.T, onTripEvent func(*Node, trips.Event)) *Node {
+func openNode(t testing.TB, onTripEvent func(*Node, trips.Event)) *Node {
 	t.Helper()
 	var n *Node
 	n = openNodeWith(t, Config{OnTripEvent: func(ev trips.Event) { onTripEvent(n, ev) }})

@@ -126,6 +126,7 @@ type Node struct {
 
 	// The parts, in the order of the data's way.
 	api         *httpapi.API
+	live        *liveFeed
 	suspects    *httpapi.Suspects
 	gateway     *gateway.Gateway
 	revocations *auth.Revocations
@@ -185,7 +186,7 @@ func Open(ctx context.Context, cfg Config) (n *Node, err error) {
 	n.members = events.NewMembers(n.redis, cfg.Name, memberTTL)
 	n.relay = events.NewRelay(n.redis, db, events.RelayConfig{Node: cfg.Name, ShardHolder: n.shardHolder, Audience: n.audienceOf,
 		Streams: map[trips.Kind]string{trips.KindCompleted: SettlementStream, sos.KindSOS: SOSStream}, Now: n.clock.Now})
-	n.db = notifyingStore{db, n.relay.WakeHolder}
+	n.db = notifyingStore{db, n.relay.WakeHolder, newMoveCounts(n.registry)}
 	if err := n.openListeners(); err != nil {
 		return n, err
 	}
@@ -362,6 +363,7 @@ func (n *Node) startBackground(p *parts) {
 	p.startPart("waiting trips", n.waiting.run)
 	p.startPart("answers about hops", n.xray.run)
 	p.startPart("surge", n.surge.run)
+	p.startPart("live feed", n.live.run)
 	p.startPart("sweep", n.sweepDrivers)
 	n.startSettlement(p)
 	n.startSOS(p)

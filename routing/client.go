@@ -70,9 +70,15 @@ type Stats struct {
 	Lies     uint64 // answers that cannot be true
 	// not asked because the service failed too often just before
 	Skipped uint64
+	// Of Calls, those that ended otherwise than at the first attempt: answered
+	// at the second one, and not answered though the service was asked.
+	AnsweredAgain, Unanswered uint64
+	Matrices                  uint64 // calls for times; all others are for a way or a point
 }
 
-type counts struct{ calls, road, straight, retries, failures, lies, skipped atomic.Uint64 }
+type counts struct {
+	calls, road, straight, retries, failures, lies, skipped, again, unanswered, matrices atomic.Uint64
+}
 
 // osrmPrefix marks the URL of an OSRM server.
 const osrmPrefix = "osrm:"
@@ -115,9 +121,11 @@ func (c *Client) Close() { c.transport.CloseIdleConnections() }
 // Stats returns the counters.
 func (c *Client) Stats() Stats {
 	return Stats{
-		Calls: c.counts.calls.Load(), Road: c.counts.road.Load(), Straight: c.counts.straight.Load(),
+		AnsweredAgain: c.counts.again.Load(), Unanswered: c.counts.unanswered.Load(), Matrices: c.counts.matrices.Load(),
+		Road: c.counts.road.Load(), Straight: c.counts.straight.Load(),
 		Retries: c.counts.retries.Load(), Failures: c.counts.failures.Load(), Lies: c.counts.lies.Load(),
 		Skipped: c.counts.skipped.Load(),
+		Calls:   c.counts.calls.Load(), // last: a call that ended has begun
 	}
 }
 
@@ -192,6 +200,7 @@ func (c *Client) Matrix(ctx context.Context, from, to []location.Point) ([][]tim
 
 // requestPart requests a matrix that is small enough for one call.
 func (c *Client) requestPart(ctx context.Context, from, to []location.Point) (rows [][]time.Duration, err error) {
+	c.counts.matrices.Add(1)
 	err = c.callService(ctx, func(ctx context.Context) (err error) {
 		rows, err = c.service.requestMatrix(ctx, from, to)
 		return err
@@ -227,19 +236,24 @@ func (c *Client) callService(ctx context.Context, ask func(context.Context) erro
 	asking, cancel := context.WithTimeout(ctx, c.callTimeout(ctx))
 	defer cancel()
 
-	err := c.countFailure(ctx, ask(asking))
+	err, again := c.countFailure(ctx, ask(asking)), false
 	if errors.Is(err, errServiceGone) && asking.Err() == nil && c.retries.takeRetry() {
 		c.counts.retries.Add(1)
+		again = true
 		err = c.countFailure(ctx, ask(asking))
 	}
 
 	if err == nil || errors.Is(err, ErrOutsideCity) || errors.Is(err, ErrNoRoute) {
 		c.counts.road.Add(1)
+		if again {
+			c.counts.again.Add(1)
+		}
 		c.breaker.noteSuccess()
 		c.retries.earnRetry()
 		return err
 	}
 
+	c.counts.unanswered.Add(1)
 	if ctx.Err() == context.Canceled { // says nothing about the service
 		return ctx.Err()
 	}

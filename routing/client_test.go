@@ -57,7 +57,7 @@ func TestTheClientAnswersWhatTheRouterSays(t *testing.T) {
 	if at, metres, err := c.Snap(context.Background(), off); err != nil || at != wantAt || math.Abs(metres-wantOff) > 1 {
 		t.Fatalf("%v %.1f %v, want %v %.1f", at, metres, err, wantAt, wantOff)
 	}
-	if s := c.Stats(); s != (Stats{Calls: 3, Road: 3}) {
+	if s := c.Stats(); s != (Stats{Calls: 3, Road: 3, Matrices: 1}) {
 		t.Errorf("%+v", s)
 	}
 }
@@ -180,7 +180,7 @@ func TestADeadServiceIsLeftAloneForASecondAndThenTriedAgain(t *testing.T) {
 	for range 3 {
 		assertStraight(t, c) // two calls each
 	}
-	if s := c.Stats(); s.Skipped != 1 || s.Retries != 5 || s.Failures != 10 || s.Straight != 6 {
+	if s := c.Stats(); s.Skipped != 1 || s.Retries != 5 || s.Failures != 10 || s.Straight != 6 || s.Unanswered != 5 || s.Calls != 6 {
 		t.Fatalf("%+v", s)
 	}
 	dead.Store(false)
@@ -246,7 +246,7 @@ func TestAServiceThatIsBackAtOnceIsAskedASecondTime(t *testing.T) {
 	if way, err := c.Route(context.Background(), from, to); err != nil || way.Source != SourceRoad {
 		t.Fatalf("%+v %v", way, err)
 	}
-	if s := c.Stats(); s.Retries != 1 || s.Road != 1 {
+	if s := c.Stats(); s.Retries != 1 || s.Road != 1 || s.AnsweredAgain != 1 || s.Unanswered != 0 {
 		t.Errorf("%+v", s)
 	}
 }

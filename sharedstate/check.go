@@ -14,7 +14,9 @@ type Counts struct {
 	Status   map[Status]int
 	Accepted uint64 // Fixes accepted since the start.
 	Rejected map[location.RejectReason]uint64
-	Cells    int // Cells that a driver was ever in.
+	// Calls of Reserve that got their driver, and those that did not.
+	Reserved, NotReserved uint64
+	Cells                 int // Cells that a driver was ever in.
 }
 
 // Counts returns how many drivers have each status, and how many fixes were
@@ -29,6 +31,8 @@ func (d *Drivers) Counts() Counts {
 		s.mu.RLock()
 		c.Drivers += len(s.byID)
 		c.Accepted += s.accepted
+		c.Reserved += s.reserved
+		c.NotReserved += s.notReserved
 		for st, n := range s.statusCount {
 			c.Status[st] += n
 		}

@@ -66,7 +66,9 @@ type shard struct {
 	statusCount map[Status]int // Over all entries.
 	accepted    uint64
 	rejects     map[location.RejectReason]uint64
-	tracking    bool // This node's drivers are listed when they change.
+	reserved    uint64 // Calls of Reserve that got the driver.
+	notReserved uint64 // Those that did not.
+	tracking    bool   // This node's drivers are listed when they change.
 	changes     changeLists
 
 	_ [64]byte // Keeps the next shard's lock off this cache line.
@@ -299,9 +301,11 @@ func (d *Drivers) Reserve(id trips.DriverID, hold string) error {
 
 	e := s.byID[id]
 	if e == nil || !e.isFree() || hold == "" {
+		s.notReserved++
 		return fmt.Errorf("driver %s: %w", id, ErrNotAvailable)
 	}
 
+	s.reserved++
 	e.driver.Hold = hold
 	d.updateStatusLocked(e)
 	return nil

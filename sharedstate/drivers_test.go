@@ -92,6 +92,9 @@ func TestOnlyTheHolderReleases(t *testing.T) {
 	if !errors.Is(d.Reserve("d", "b"), ErrNotAvailable) || !errors.Is(d.Reserve("x", "b"), ErrNotAvailable) {
 		t.Fatal("a held or unknown driver was held")
 	}
+	if c := d.Counts(); c.Reserved != 1 || c.NotReserved != 2 {
+		t.Errorf("of three calls %d got the driver, %d did not", c.Reserved, c.NotReserved)
+	}
 	if !d.Release("d", "a") || d.Release("d", "a") {
 		t.Fatal("a hold must end exactly once")
 	}

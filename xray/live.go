@@ -23,7 +23,7 @@ type Line struct {
 	To        string  `json:"to"`
 	Mechanism string  `json:"mechanism"`
 	RateHz    float64 `json:"rate_hz"` // of all messages
-	WasHz     float64 `json:"was_hz"`  // before the state changed
+	WasHz     float64 `json:"was_hz"`  // before the line was held or cut; 0 while it is neither
 	P50Us     float64 `json:"p50_us"`  // of sampled hops of the last 10 s; 0: none
 	P99Us     float64 `json:"p99_us"`
 	State     string  `json:"state"` // ok, held, cut or idle

@@ -13,6 +13,7 @@ import (
 	"github.com/ridehail/ridehail/store"
 	"github.com/ridehail/ridehail/store/audit"
 	"github.com/ridehail/ridehail/trips"
+	"github.com/ridehail/ridehail/xray"
 )
 
 // Summary is what happened in a demo from its start to its end. Trips, charges
@@ -31,8 +32,9 @@ type Summary struct {
 	PickupWait PickupWaitSummary `json:"pickup_wait_s"` // of the city's time
 	TooFar     int64             `json:"steps_too_far"` // refused to drivers, who are all honest
 	Losses
-	Violations int      `json:"violations"`
-	Broken     []string `json:"broken,omitempty"`
+	Ledger     []xray.Account `json:"ledger"` // of the node; see docs/tracing.md
+	Violations int            `json:"violations"`
+	Broken     []string       `json:"broken,omitempty"`
 
 	took time.Duration
 }
@@ -118,6 +120,7 @@ func (d *demo) countLosses(sim simulators.Snapshot) Losses {
 // sumUp counts this run and checks every promise.
 func (d *demo) sumUp(ctx context.Context, n *node.Node) (Summary, error) {
 	s := d.countSimulated(n)
+	s.Ledger = n.Ledger(ctx)
 	if err := d.countTrips(ctx, n.Store(), &s); err != nil {
 		return s, err
 	}
@@ -230,6 +233,9 @@ func (s Summary) Text() string {
 	row("chat", "%d sent, %d delivered", s.Chat.Sent, s.Chat.Delivered)
 	row("help", "%d calls, %d acknowledged", s.Help.Asked, s.Help.Acknowledged)
 	row("losses", "%s", s.Losses.text())
+	for _, a := range xray.SumByMechanism(s.Ledger) {
+		row(a.Mechanism, "%s", a.Text())
+	}
 	row("violations", "%d", s.Violations)
 	return b.String() + "\n"
 }

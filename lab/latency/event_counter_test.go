@@ -19,8 +19,8 @@ func TestTripEventsAreCountedByTheirNumbers(t *testing.T) {
 	}
 
 	text := Report{Sent: 9, Delivered: 6, Overwritten: 2, Duplicated: 4, Lost: 1, TripEvents: n.sum}.Text()
-	for _, says := range []string{"sent 9, delivered 6, overwritten on purpose 2, lost 1\n",
-		"positions that came twice: 4; trip events delivered 5, twice 1, missing 2\n"} {
+	for _, says := range []string{"position   13 sent = 6 delivered + 4 repeated + 2 overwritten on purpose + 1 lost\n",
+		"trip_event 8 sent = 5 delivered + 1 repeated + 0 overwritten on purpose + 2 lost\n"} {
 		if !strings.Contains(text, says) {
 			t.Errorf("no %q in\n%s", says, text)
 		}

@@ -32,9 +32,39 @@ type Report struct {
 	LatencyAcross *quantile.Summary `json:"latency_across_nodes_ms,omitempty"`
 	ClockOffset   float64           `json:"clock_offset_ms"`
 	Line          *LineReport       `json:"line,omitempty"` // nil: none was put in between
-	Machine       Machine           `json:"machine"`
+	// Ledger is what became of what was sent, as the phones can tell.
+	Ledger  []LedgerRow `json:"ledger"`
+	Machine Machine     `json:"machine"`
 
 	hist *quantile.Histogram // microseconds
+}
+
+// LedgerRow is what became of the messages of one class on their way to phones.
+// Sent is the sum of all that follows: copies that came again are counted as
+// repeated. What a node read back from its database, and what waits in it,
+// cannot be told from outside.
+type LedgerRow struct {
+	Mechanism   string `json:"mechanism"`
+	Class       string `json:"class"`
+	Sent        int64  `json:"sent"`
+	Delivered   int64  `json:"delivered"`
+	Repeated    int64  `json:"repeated"`
+	Overwritten int64  `json:"overwritten"`
+	Lost        int64  `json:"lost"`
+}
+
+// ledger returns the accounts of positions and of trip events.
+func (r Report) ledger() []LedgerRow {
+	rows := []LedgerRow{
+		{Class: "position", Delivered: r.Delivered, Repeated: r.Duplicated, Overwritten: r.Overwritten, Lost: r.Lost},
+		{Class: "trip_event", Delivered: r.TripEvents.Delivered, Repeated: r.TripEvents.Duplicated, Lost: r.TripEvents.Missing},
+	}
+	for i := range rows {
+		row := &rows[i]
+		row.Mechanism = "socket"
+		row.Sent = row.Delivered + row.Repeated + row.Overwritten + row.Lost
+	}
+	return rows
 }
 
 // LineReport says what the line between the phones and the node was like, and
@@ -122,11 +152,12 @@ func (r Report) histogramBars() (out []bar, top int64) {
 // Text draws the report for a terminal.
 func (r Report) Text() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d pairs at %g Hz: sent %d, delivered %d, overwritten on purpose %d, lost %d\n",
-		r.Pairs, r.RateHz, r.Sent, r.Delivered, r.Overwritten, r.Lost)
-	e := r.TripEvents
-	fmt.Fprintf(&b, "positions that came twice: %d; trip events delivered %d, twice %d, missing %d\n\n",
-		r.Duplicated, e.Delivered, e.Duplicated, e.Missing)
+	fmt.Fprintf(&b, "%d pairs at %g Hz\n", r.Pairs, r.RateHz)
+	for _, row := range r.ledger() {
+		fmt.Fprintf(&b, "  %-10s %d sent = %d delivered + %d repeated + %d overwritten on purpose + %d lost\n",
+			row.Class, row.Sent, row.Delivered, row.Repeated, row.Overwritten, row.Lost)
+	}
+	b.WriteByte('\n')
 
 	bars, top := r.histogramBars()
 	for _, x := range bars {

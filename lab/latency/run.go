@@ -167,6 +167,7 @@ func run(ctx context.Context, cfg Config) (Report, error) {
 
 	r := m.buildReport(crew.pairs)
 	r.TripEvents, r.Machine = crew.sumEvents(), machine
+	r.Ledger = r.ledger()
 	return r, nil
 }
 
