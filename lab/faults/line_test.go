@@ -77,6 +77,16 @@ func awaitEnd(t *testing.T, conn net.Conn) {
 	}
 }
 
+// expectRefusal opens a connection that ends at once.
+func expectRefusal(t *testing.T, l *Line) {
+	t.Helper()
+	conn, err := net.Dial("tcp", l.Address())
+	if err == nil { // else the end was faster still
+		defer conn.Close()
+		awaitEnd(t, conn)
+	}
+}
+
 func TestALineThatIsLongerDelaysBothWaysAndHealsOpenConnections(t *testing.T) {
 	l := openEcho(t)
 	conn := dial(t, l)
@@ -141,7 +151,7 @@ func TestALineThatIsAwayCutsAndRefusesAndComesBackAtItsAddress(t *testing.T) {
 
 	l.SetAway(true)
 	awaitEnd(t, conn)
-	awaitEnd(t, dial(t, l))
+	expectRefusal(t, l)
 	if n := l.Refused(); n != 1 {
 		t.Errorf("refused %d connections, want 1", n)
 	}
@@ -199,9 +209,5 @@ func TestAServerThatRefusesEndsTheConnection(t *testing.T) {
 	}
 	defer l.Close()
 
-	conn, err := net.Dial("tcp", l.Address())
-	if err == nil { // else the end was faster still
-		defer conn.Close()
-		awaitEnd(t, conn)
-	}
+	expectRefusal(t, l)
 }
