@@ -54,7 +54,7 @@ func (c Config) slowPhone() *fault {
 			f.phones, f.waits = c.City.Phones(), c.Riders.LongestWait()
 		},
 		effect: func(e episode) string {
-			if e.now.waits < time.Second {
+			if e.now.waits < time.Second || e.now.phones.P50Ms == 0 {
 				return ""
 			}
 			return fmt.Sprintf("One rider's phone reads %d bytes a second, and what it is told waits %s; half of all positions still take %.1f ms.",
