@@ -43,7 +43,8 @@ func newWay(from, to *net.TCPConn) *way {
 }
 
 // setPace changes how bytes are carried from now on. What is under way arrives
-// at once, and nothing overtakes it.
+// at once, and nothing overtakes it. Bytes that come before the waiting copy
+// has woken may still pass at the old pace.
 func (w *way) setPace(p pace) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
