@@ -16,7 +16,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // openEcho returns a line to a server that says what it hears.
-func openEcho(t *testing.T) *Line {
+func openEcho(t testing.TB) *Line {
 	t.Helper()
 	server, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -56,7 +56,7 @@ func dial(t *testing.T, l *Line) *net.TCPConn {
 }
 
 // roundTrip says a text and returns how long its echo took.
-func roundTrip(t *testing.T, conn net.Conn, text string) time.Duration {
+func roundTrip(t testing.TB, conn net.Conn, text string) time.Duration {
 	t.Helper()
 	began := time.Now()
 	if _, err := io.WriteString(conn, text); err != nil {
@@ -211,4 +211,21 @@ func TestAServerThatRefusesEndsTheConnection(t *testing.T) {
 	defer l.Close()
 
 	expectRefusal(t, l)
+}
+
+// BenchmarkRoundTrip shows what a line costs while nothing is broken.
+func BenchmarkRoundTrip(b *testing.B) {
+	l := openEcho(b)
+	for name, address := range map[string]string{"direct": l.to, "line": l.Address()} {
+		b.Run(name, func(b *testing.B) {
+			conn, err := net.Dial("tcp", address)
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer conn.Close()
+			for b.Loop() {
+				roundTrip(b, conn, "sixty bytes, about as many as a position has on its way to us")
+			}
+		})
+	}
 }
