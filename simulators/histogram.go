@@ -9,7 +9,7 @@ import (
 
 const (
 	lockStripes   = 4                     // locks that spread the writers
-	recentSeconds = 5                     // that Snapshot.RecentP99 covers
+	recentSeconds = 5                     // that Snapshot.RecentP50 and RecentP99 cover
 	latencyLimit  = int64(10 * 60 * 1e6)  // 10 minutes, in microseconds
 	pickupLimit   = int64(7 * 24 * 3.6e6) // a week, in milliseconds
 )
@@ -70,9 +70,9 @@ func (l *latencies) recordLatency(stripe int, now time.Time, ms float64) {
 	sec.h.Record(ms * 1e3)
 }
 
-// readQuantiles returns the quantiles of all values, and p99 of the recent
+// readQuantiles returns the quantiles of all values, and two of the recent
 // seconds, in milliseconds.
-func (l *latencies) readQuantiles(now time.Time) (all quantile.Counted, recentP99 float64) {
+func (l *latencies) readQuantiles(now time.Time) (all quantile.Counted, recentP50, recentP99 float64) {
 	sum, recent := quantile.NewHistogram(latencyLimit, 3), quantile.NewHistogram(latencyLimit, 2)
 	for i := range l {
 		s := &l[i]
@@ -86,5 +86,5 @@ func (l *latencies) readQuantiles(now time.Time) (all quantile.Counted, recentP9
 		}
 		s.mu.Unlock()
 	}
-	return sum.Counted(1e3), recent.At(99, 1e3)
+	return sum.Counted(1e3), recent.At(50, 1e3), recent.At(99, 1e3)
 }

@@ -99,7 +99,8 @@ type Snapshot struct {
 	// simulators run on one host, and ClockOffsetMs helps to judge it
 	// otherwise.
 	Latency   quantile.Counted `json:"latency_ms"`
-	RecentP99 float64          `json:"recent_p99_ms"` // of the last 5 s
+	RecentP50 float64          `json:"recent_p50_ms"` // of the last 5 s
+	RecentP99 float64          `json:"recent_p99_ms"`
 	// ClockOffsetMs is the node's clock minus this host's.
 	ClockOffsetMs float64 `json:"clock_offset_ms"`
 
@@ -127,7 +128,7 @@ func (s *Stats) Snapshot() Snapshot {
 		PickupWait: s.pickups.readQuantiles(1e3),
 	}
 
-	out.Latency, out.RecentP99 = s.positions.readQuantiles(time.Now())
+	out.Latency, out.RecentP50, out.RecentP99 = s.positions.readQuantiles(time.Now())
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	out.ViolationTexts, out.ClockOffsetMs, out.Trace = append([]string(nil), s.violationTexts...), s.clockOffset, s.trace

@@ -21,6 +21,7 @@ import (
 
 	"github.com/ridehail/ridehail/internal/filelock"
 	"github.com/ridehail/ridehail/internal/httpserver"
+	"github.com/ridehail/ridehail/lab/faults"
 	"github.com/ridehail/ridehail/lab/finding"
 	"github.com/ridehail/ridehail/lab/page"
 	"github.com/ridehail/ridehail/node"
@@ -79,6 +80,10 @@ const (
 	// trips that the simulators completed.
 	settleTimeout = 10 * time.Second
 
+	// settleAfterFault is that time when a fault was on shortly before: jobs
+	// that failed come back after longer and longer waits.
+	settleAfterFault = time.Minute
+
 	// operatorThinks is how long a call for help stays on the operators' page
 	// on average, so that a person can see it there.
 	operatorThinks = 20 * time.Second
@@ -91,6 +96,11 @@ type demo struct {
 	paid    provider.Counts
 	started time.Time
 	tally   tally
+
+	// Set before people come.
+	lines lines
+	desk  *faults.Desk
+	node  *node.Node
 }
 
 // tally counts trip events for the screen; the summary reads the database.
@@ -117,7 +127,7 @@ func (t *tally) countEvent(ev trips.Event) {
 // the payment provider first, then the node, then the simulators. It stops
 // them in the opposite order, and waits for open payments before it stops the
 // node. Errors of the node wrap node.ErrUsage or node.ErrUnreachable.
-func Run(ctx context.Context, cfg Config) (Summary, error) {
+func Run(ctx context.Context, cfg Config) (sum Summary, err error) {
 	d := &demo{cfg: cfg, stats: simulators.NewStats(), started: time.Now()}
 	d.showStart()
 
@@ -127,10 +137,18 @@ func Run(ctx context.Context, cfg Config) (Summary, error) {
 	}
 	defer stopProvider()
 
-	experiments := d.mountLab(ctx)
+	defer func() { err = errors.Join(err, d.lines.close()) }()
+	if err := d.openLines(); err != nil {
+		return Summary{}, err
+	}
+	d.desk = d.openDesk()
+	defer d.desk.Close()
+
+	experiments := d.mountPages(ctx)
 	defer experiments.Close()
 
 	n, err := node.Open(ctx, d.cfg.Node)
+	d.node = n
 	if err != nil {
 		if ctx.Err() != nil {
 			d.showStoppedEarly()
@@ -144,7 +162,6 @@ func Run(ctx context.Context, cfg Config) (Summary, error) {
 	ready, ended := make(chan struct{}), make(chan error, 1)
 	go func() { ended <- n.Run(serving, func() { close(ready) }) }()
 
-	var sum Summary
 	select {
 	case <-ready:
 		sum, err = d.runCity(ctx, n)
@@ -153,6 +170,7 @@ func Run(ctx context.Context, cfg Config) (Summary, error) {
 	}
 
 	experiments.Close()
+	d.desk.Close()
 	stop()
 	err = errors.Join(err, <-ended, n.Close())
 	sum.took = time.Since(d.started)
@@ -172,16 +190,20 @@ func (d *demo) configureNode(ctx context.Context) (stopProvider func(), err erro
 
 	cfg.Name, cfg.DevTokens, cfg.ProviderSecret = "demo", true, providerSecret
 	cfg.OnTripEvent, cfg.Log = d.tally.countEvent, d.cfg.Log
+	cfg.TraceRatio = traceRatio(d.cfg.Riders, cfg.Speed)
 	if cfg.Database == "" {
 		cfg.Database = filepath.Join(d.cfg.Data, "ridehail.db")
 	}
 	return stopProvider, nil
 }
 
-// mountLab adds the lab's page to the node. Its runs end with ctx.
-func (d *demo) mountLab(ctx context.Context) *page.Page {
+// mountPages adds the lab's page and the fault switches to the node. Runs of the
+// lab end with ctx.
+func (d *demo) mountPages(ctx context.Context) *page.Page {
 	p := page.New(ctx, page.Config{Experiments: d.cfg.Experiments, MayRun: d.cfg.Node.DevTokens, Log: d.cfg.Log})
-	d.cfg.Node.Pages = map[string]http.Handler{"/lab": p, "/lab/": p}
+	switches := d.desk.Handler()
+	d.cfg.Node.Faults = d.desk.Faults
+	d.cfg.Node.Pages = map[string]http.Handler{"/lab": p, "/lab/": p, faults.Path: switches, faults.Path + "/": switches}
 	return p
 }
 
@@ -251,25 +273,34 @@ func (d *demo) runCity(ctx context.Context, n *node.Node) (Summary, error) {
 
 	var showing sync.WaitGroup
 	showing.Go(func() { d.showProgress(people, n) })
-	err := d.runPeople(people, n, n.PublicURL())
+	err := d.runPeople(people, n, "http://"+d.lines.riders.Address(), "http://"+d.lines.drivers.Address())
 	stop()
 	showing.Wait()
+	d.desk.Close()
 	if err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
 		return Summary{}, fmt.Errorf("simulators: %w", err)
 	}
 
 	ctx = context.WithoutCancel(ctx)
-	if err := awaitSettled(ctx, n); err != nil {
+	if err := awaitSettled(ctx, n, d.settleTimeout()); err != nil {
 		return Summary{}, err
 	}
 
 	return d.sumUp(ctx, n)
 }
 
+// settleTimeout is how long payments may take at the end.
+func (d *demo) settleTimeout() time.Duration {
+	if d.desk.WasOn(settleAfterFault) {
+		return settleAfterFault
+	}
+	return settleTimeout
+}
+
 // runPeople runs drivers, riders and an operator until ctx ends or one fails.
-// Phones reach the node at url. Without an admin API no operator could answer,
-// so there are no calls for help.
-func (d *demo) runPeople(ctx context.Context, n *node.Node, url string) error {
+// Riders' and drivers' phones reach the node at two URLs. Without an admin API
+// no operator could answer, so there are no calls for help.
+func (d *demo) runPeople(ctx context.Context, n *node.Node, riders, drivers string) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { <-ctx.Done(); return nil }) // There may be no one else.
 	speed, sos := d.cfg.Node.Speed, 0.0
@@ -283,38 +314,17 @@ func (d *demo) runPeople(ctx context.Context, n *node.Node, url string) error {
 
 	if d.cfg.Drivers > 0 {
 		group.Go(func() error {
-			return simulators.RunDrivers(ctx, simulators.DriverConfig{Server: url, City: n.City(), Count: d.cfg.Drivers,
+			return simulators.RunDrivers(ctx, simulators.DriverConfig{Server: drivers, City: n.City(), Count: d.cfg.Drivers,
 				Speed: speed, Seed: d.cfg.Seed, Flaky: d.cfg.Flaky, SOS: sos, Stats: d.stats, Log: d.cfg.Log})
 		})
 	}
 	if d.cfg.Riders > 0 {
 		group.Go(func() error {
-			return simulators.RunRiders(ctx, simulators.RiderConfig{Server: url, City: n.City(), Count: d.cfg.Riders,
-				PerMinute: float64(d.cfg.Riders) / 12, EarlyRides: d.cfg.Riders / 3, Speed: speed, Seed: d.cfg.Seed,
+			return simulators.RunRiders(ctx, simulators.RiderConfig{Server: riders, City: n.City(), Count: d.cfg.Riders,
+				PerMinute: ridesPerMinute(d.cfg.Riders), EarlyRides: d.cfg.Riders / 3, Speed: speed, Seed: d.cfg.Seed,
 				Flaky: d.cfg.Flaky, SOS: sos, Stats: d.stats, Log: d.cfg.Log})
 		})
 	}
 
 	return group.Wait()
-}
-
-// awaitSettled waits until the outbox is empty and completed trips are paid.
-// It gives up after settleTimeout without an error: the audit then says what
-// is missing.
-func awaitSettled(ctx context.Context, n *node.Node) error {
-	for end := time.Now().Add(settleTimeout); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
-		waiting, _, err := n.Store().Backlog(ctx)
-		if err != nil {
-			return err
-		}
-
-		unpaid, err := n.Store().UnchargedTrips(ctx, time.Now(), 1)
-		if err != nil {
-			return err
-		}
-		if waiting == 0 && len(unpaid) == 0 {
-			return nil
-		}
-	}
-	return nil
 }

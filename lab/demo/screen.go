@@ -48,7 +48,8 @@ func showsLine(second int) bool { return second == 2 || second == 5 || second%10
 func (d *demo) showProgress(ctx context.Context, n *node.Node) {
 	s := &screen{demo: d, node: n, acceptedBefore: n.Drivers().Counts().Accepted, readAt: time.Now()}
 	if !d.cfg.Live {
-		fmt.Fprintf(d.cfg.Screen, "the city is live: open %s%s\nthe lab is at %s\ndata goes to %s\n", n.PublicURL(), libraryHint(), labURL(n), d.cfg.Data)
+		fmt.Fprintf(d.cfg.Screen, "the city is live: open %s%s\nthe lab is at %s\nthe X-ray of each ride is at %s\ndata goes to %s\n",
+			n.PublicURL(), libraryHint(), pageURL(n, "/lab"), pageURL(n, "/xray"), d.cfg.Data)
 	}
 
 	tick := time.NewTicker(time.Second)
@@ -143,7 +144,8 @@ func (s *screen) formatPicture(f figures) string {
 		s.node.City().Name(), s.cfg.Node.Speed, time.Since(s.started).Round(time.Second))))
 
 	row("page", "%s%s", link.Render(url), libraryHint())
-	row("lab", "%s%s", link.Render(labURL(s.node)), faint.Render("  questions answered by running them"))
+	row("lab", "%s%s", link.Render(pageURL(s.node, "/lab")), faint.Render("  questions answered by running them"))
+	row("x-ray", "%s%s", link.Render(pageURL(s.node, "/xray")), faint.Render("  one ride hop by hop, and switches that break the city"))
 	row("drivers", "%d on the road, %d free, %d with a rider or on the way", f.drivers, f.available, f.busy)
 	row("rides", "%d requested, %d got a driver, %d completed, %d cancelled or expired", f.requested, f.reserved, f.completed, f.ended)
 	row("positions", "%.0f a second from drivers, %d refused", f.perSecond, f.refused)
@@ -161,9 +163,9 @@ func (s *screen) formatPicture(f figures) string {
 	return b.String()
 }
 
-// labURL is the lab's page, which answers only this machine.
-func labURL(n *node.Node) string {
-	return localURL(strings.TrimPrefix(n.PublicURL(), "http://")) + "/lab"
+// pageURL is a page that is used at this machine.
+func pageURL(n *node.Node, path string) string {
+	return localURL(strings.TrimPrefix(n.PublicURL(), "http://")) + path
 }
 
 // libraryHint says what is missing for the page, if anything.

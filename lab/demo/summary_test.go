@@ -99,7 +99,8 @@ func startDemo(t *testing.T, cfg Config) (*demo, *node.Node, *proxy) {
 	go func() { nodeEnded <- n.Run(serving, func() { close(ready) }) }()
 	<-ready
 	p := newProxy(t, strings.TrimPrefix(n.PublicURL(), "http://"))
-	go func() { peopleEnded <- d.runPeople(people, n, "http://"+p.listener.Addr().String()) }()
+	through := "http://" + p.listener.Addr().String()
+	go func() { peopleEnded <- d.runPeople(people, n, through, through) }()
 
 	t.Cleanup(func() {
 		stopPeople()

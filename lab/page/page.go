@@ -7,9 +7,11 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
+	"github.com/ridehail/ridehail/internal/loopback"
 	"github.com/ridehail/ridehail/internal/problem"
 	"github.com/ridehail/ridehail/lab/finding"
 	"github.com/ridehail/ridehail/web"
@@ -28,11 +30,11 @@ type Config struct {
 // Page answers HTTP below /lab. Its methods may be called from any goroutine.
 type Page struct {
 	// Fixed at creation.
-	cfg   Config
-	mux   *http.ServeMux
-	ctx   context.Context // every run ends with it
-	stop  context.CancelFunc
-	grace time.Duration // see stopGrace
+	cfg     Config
+	handler http.Handler
+	ctx     context.Context // every run ends with it
+	stop    context.CancelFunc
+	grace   time.Duration // see stopGrace
 
 	running sync.WaitGroup // the experiment that runs
 
@@ -44,17 +46,19 @@ type Page struct {
 
 // New returns a page whose runs end when ctx does. The caller must Close it.
 func New(ctx context.Context, cfg Config) *Page {
-	p := &Page{cfg: cfg, mux: http.NewServeMux(), grace: stopGrace}
+	p := &Page{cfg: cfg, grace: stopGrace}
 	p.ctx, p.stop = context.WithCancel(ctx)
 
+	mux := http.NewServeMux()
+	p.handler = loopback.Only("The lab", mux)
 	shown := web.LabHandler(listWithoutScripts(cfg.Experiments))
-	p.mux.Handle("/lab", shown)
-	p.mux.Handle("/lab/", shown)
-	p.mux.HandleFunc("GET /lab/api/experiments", p.getExperiments)
-	p.mux.HandleFunc("GET /lab/api/experiments/{name}/frame", p.getFrame)
-	p.mux.HandleFunc("POST /lab/api/runs", p.postRun)
-	p.mux.HandleFunc("DELETE /lab/api/runs/{run}", p.deleteRun)
-	p.mux.HandleFunc("/lab/api/", func(w http.ResponseWriter, _ *http.Request) {
+	mux.Handle("/lab", shown)
+	mux.Handle("/lab/", shown)
+	mux.HandleFunc("GET /lab/api/experiments", p.getExperiments)
+	mux.HandleFunc("GET /lab/api/experiments/{name}/frame", p.getFrame)
+	mux.HandleFunc("POST /lab/api/runs", p.postRun)
+	mux.HandleFunc("DELETE /lab/api/runs/{run}", p.deleteRun)
+	mux.HandleFunc("/lab/api/", func(w http.ResponseWriter, _ *http.Request) {
 		problem.Write(w, wire.CodeNoSuchEndpoint, http.StatusNotFound, "The lab has no such endpoint.")
 	})
 	return p
@@ -79,13 +83,7 @@ func (p *Page) Close() {
 
 // ServeHTTP answers programs on this machine only, and of browsers' pages only
 // the lab's own.
-func (p *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if why := refuseStranger(r); why != "" {
-		problem.Write(w, wire.CodeForbidden, http.StatusForbidden, why)
-		return
-	}
-	p.mux.ServeHTTP(w, r)
-}
+func (p *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) { p.handler.ServeHTTP(w, r) }
 
 // findExperiment answers with 404 when there is no such experiment.
 func (p *Page) findExperiment(w http.ResponseWriter, name string) (finding.Experiment, bool) {
@@ -95,4 +93,12 @@ func (p *Page) findExperiment(w http.ResponseWriter, name string) (finding.Exper
 		return finding.Experiment{}, false
 	}
 	return p.cfg.Experiments[i], true
+}
+
+// quoteShort quotes what a stranger sent, cut to a length that fits a line.
+func quoteShort(s string) string {
+	if runes := []rune(s); len(runes) > 40 {
+		s = string(runes[:40]) + "…"
+	}
+	return strconv.Quote(s)
 }
