@@ -100,6 +100,7 @@ func TestSilentDriverIsShownWithTheAgeOfTheLastFix(t *testing.T) {
 
 func TestCancelAsksFirst(t *testing.T) {
 	tab := openWithDriverComing(t, newFakeNode(t, holdDriver))
+	tab.checkThat("the card leads to the ride's X-ray, which finds a token", `document.getElementById("xray").getAttribute("href") + " " + sessionStorage.getItem("ridehail.token")`, "/xray?trip=trip-1 t")
 	tab.Click("#cancel")
 	tab.Click("#keep-ride")
 	tab.Click("#cancel")
