@@ -92,9 +92,9 @@ func TestAMessageIsFollowedFromItsCommitToItsPublishing(t *testing.T) {
 			}
 		}
 		for _, want := range []step{
-			{"outbox_wait", "", "commit:event:5", tracing.Complete, 0}, {"publish", "publish:event:5", "", tracing.Complete, 0},
-			{"outbox_wait", "", "commit:chat:7", tracing.Chat, 7}, {"publish", "publish:chat:7", "", tracing.Chat, 7},
-			{"outbox_wait", "", "commit:receipt", tracing.Receipt, 0}, {"publish", "publish:receipt", "", tracing.Receipt, 0},
+			{"outbox_wait", "", "commit:event:5", tracing.Complete, 0}, {"publish", "publish:event:5", "commit:event:5", tracing.Complete, 0},
+			{"outbox_wait", "", "commit:chat:7", tracing.Chat, 7}, {"publish", "publish:chat:7", "commit:chat:7", tracing.Chat, 7},
+			{"outbox_wait", "", "commit:receipt", tracing.Receipt, 0}, {"publish", "publish:receipt", "commit:receipt", tracing.Receipt, 0},
 			{"job_added", "job", "commit:event:5", tracing.Charge, 0},
 		} {
 			if !slices.Contains(got, want) {

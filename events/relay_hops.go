@@ -252,7 +252,8 @@ func (r *relayHops) recordPublished(sampled []*sampledMessage, sent [][]redis.Cm
 
 		r.recordJob(s, sent[s.place], len(sent), began, ended)
 		if len(sent) > 1 && s.failedAt.IsZero() && !s.isPublished {
-			shared = append(shared, tracing.Shared{ID: string(s.Trip), Phase: s.phase, Nth: s.nth, Key: "publish:" + s.identity})
+			shared = append(shared, tracing.Shared{ID: string(s.Trip), Phase: s.phase, Nth: s.nth,
+				Key: "publish:" + s.identity, Cause: "commit:" + s.identity})
 		} else {
 			r.tracer.Record(string(s.Trip), s.publishHop(len(sent), ended), began, ended)
 		}

@@ -25,7 +25,7 @@ func openNode(t testing.TB, onTripEvent func(*Node, trips.Event)) *Node {
 }
 
 // openNodeWith opens such a node with some settings of its own.
-func openNodeWith(t *testing.T, cfg Config) *Node {
+func openNodeWith(t testing.TB, cfg Config) *Node {
 	t.Helper()
 	cfg.Name, cfg.Listen, cfg.City, cfg.Speed, cfg.Log = "n", "127.0.0.1:0", "1", 1, slog.New(slog.DiscardHandler)
 	cfg.Database, cfg.Secret = filepath.Join(t.TempDir(), "ridehail.db"), []byte("a secret of the test, long enough")

@@ -4,7 +4,7 @@
 
 /**
  * @typedef {import('./linemap-figures.js').LiveFault} LiveFault
- * @typedef {(method: 'PUT' | 'DELETE', id: string, body?: {on: boolean, page: string}) => Promise<string>} Ask
+ * @typedef {(method: 'PUT' | 'DELETE', id: string, body?: {on: boolean, page: string, keep?: boolean}) => Promise<string>} Ask
  *   carries out a request and returns why it was refused, or ''
  * @typedef {object} FaultView
  * @property {string} id @property {string} name @property {string} station
@@ -61,6 +61,12 @@ export class FaultDesk {
     await this.put(id, on, now);
   }
 
+  /** Says that this page is still there. The node switches nothing on by it. @param {string} id @param {number} now */
+  async keep(id, now) {
+    this.asked.set(id, now);
+    await this.ask('PUT', id, { on: true, page: this.page, keep: true });
+  }
+
   /** @param {string} id @param {boolean} on @param {number} now */
   async put(id, on, now) {
     this.asked.set(id, now);
@@ -95,7 +101,7 @@ export class FaultDesk {
     if (!this.isReachable) return;
     for (const f of this.faults) {
       const isMine = f.on && f.by === this.page && this.isOn(f);
-      if (isMine && now - (this.asked.get(f.id) ?? -Infinity) >= repeatEvery) this.put(f.id, true, now);
+      if (isMine && now - (this.asked.get(f.id) ?? -Infinity) >= repeatEvery) this.keep(f.id, now);
     }
   }
 
