@@ -114,10 +114,10 @@ func (a *assembly) readHops(hops []tracing.Recorded) {
 	slices.SortStableFunc(a.steps, func(s, t *step) int { return cmp.Compare(s.ended, t.ended) })
 }
 
-// isConsumer reports whether the hop is a message that came out of Redis: it
-// begins where its cause ended.
+// isConsumer reports whether the hop is a message that came out of Redis, or a
+// row that came out of the database: it begins where its cause ended.
 func (s *step) isConsumer() bool {
-	return (s.kind.From == tracing.Redis || s.kind.From == tracing.JobQueue) && slices.Contains(messaging, s.kind.Mechanism)
+	return s.kind == tracing.OutboxWait || (s.kind.From == tracing.Redis || s.kind.From == tracing.JobQueue) && slices.Contains(messaging, s.kind.Mechanism)
 }
 
 var messaging = []tracing.Mechanism{tracing.PubSub, tracing.Direct, tracing.Queue}

@@ -45,7 +45,7 @@ func (e expectation) matches(s *step) bool {
 }
 
 // rescues are the hops that only something unexpected leads to.
-var rescues = []*tracing.Kind{tracing.ReadBack, tracing.TakenOver, tracing.ConnectionLost}
+var rescues = []*tracing.Kind{tracing.ReadBack, tracing.TakenOver, tracing.ConnectionLost, tracing.NodeGone, tracing.BudgetWait}
 
 // addExpected marks what each phase should have, adds what was not seen, and
 // marks what was seen again.

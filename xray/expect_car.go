@@ -6,6 +6,9 @@ import (
 	"github.com/ridehail/ridehail/tracing"
 )
 
+// codeLeft is that of the wait for a window of a trip that ended before it.
+const codeLeft = "left"
+
 // expectMatch returns the hops of a window. One that found no car ends before
 // the pairs are made.
 func (a *assembly) expectMatch(p *phase) (all []expectation) {
@@ -16,6 +19,9 @@ func (a *assembly) expectMatch(p *phase) (all []expectation) {
 
 	if isBatched {
 		all = append(all, one(tracing.WindowWait))
+		if wait := p.first(tracing.WindowWait); wait != nil && wait.Code == codeLeft {
+			return all
+		}
 	}
 	all = append(all, one(tracing.CandidateSearch))
 	if !a.leadsToOffer(p) {
