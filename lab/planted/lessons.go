@@ -40,7 +40,7 @@ func Lessons() []Lesson {
 	return []Lesson{
 		{Name: "ack-before-commit", Says: "the node answers first and commits afterwards",
 			Breaks: "each command acked as done was done, and once",
-			File:   "store/sqlite/writer.go", Func: "writeCommitted", Right: "returns when the commit is on the disk",
+			File:   "store/sqlite/writer.go", Func: "writeTraced", Right: "returns when the commit is on the disk",
 			story: []step{asks("bola"), asks("efe"), nodeDies(), asks("ada")},
 			shows: []string{node, database}, killable: true},
 		{Name: "no-unique-index", Says: "the database has no unique index on a driver's active trip",

@@ -13,14 +13,14 @@ type Bug struct {
 func Bugs() []Bug {
 	return []Bug{
 		{"ack-before-commit", []Change{{"store/sqlite/trips.go", []string{
-			"	return writeCommitted(ctx, s.database, func(tx *statements) (trips.Event, error) {\n		was",
-			"	return ackBeforeCommit(ctx, s.database, ev, func(tx *statements) (trips.Event, error) {\n		was",
+			"	return writeTraced(ctx, s.database, hop, func(tx *statements) (trips.Event, error) {\n		was",
+			"	return ackBeforeCommit(ctx, s.database, hop, ev, func(tx *statements) (trips.Event, error) {\n		was",
 			"// updateTripRow writes", `// ackBeforeCommit answers at once, and commits afterwards.
-func ackBeforeCommit(ctx context.Context, db *database, ev trips.Event, do func(*statements) (trips.Event, error)) (trips.Event, error) {
+func ackBeforeCommit(ctx context.Context, db *database, hop *jobHop, ev trips.Event, do func(*statements) (trips.Event, error)) (trips.Event, error) {
 	if !chosen.Is("ack-before-commit") {
-		return writeCommitted(ctx, db, do)
+		return writeTraced(ctx, db, hop, do)
 	}
-	go writeCommitted(context.WithoutCancel(ctx), db, do)
+	go writeTraced(context.WithoutCancel(ctx), db, hop, do)
 	return ev, nil
 }
 
@@ -39,11 +39,11 @@ func ackBeforeCommit(ctx context.Context, db *database, ev trips.Event, do func(
 	err := w.callHandler(ctx, j)
 `}}}},
 		{"new-reference-per-try", []Change{{"payments/settle.go", []string{
-			"		p, err = s.verifyOrCharge(ctx, o, doubt)\n", `		order := o
+			"		p, err = s.verifyOrCharge(ctx, o, doubt, hops)\n", `		order := o
 		if try > 0 && chosen.Is("new-reference-per-try") {
 			order.Reference += fmt.Sprint("-try", try+1)
 		}
-		p, err = s.verifyOrCharge(ctx, order, doubt)
+		p, err = s.verifyOrCharge(ctx, order, doubt, hops)
 `}}}},
 		{"outbox-by-id", []Change{{"store/postgres/outbox.go", []string{
 			`"read the outbox", scanOutboxMessage, pendingSQL, shards, limit)`, `"read the outbox", scanOutboxMessage, chosenSQL(), shards, limit)`,
