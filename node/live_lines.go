@@ -250,7 +250,7 @@ func lineOf(h *tracing.Recorded) int {
 	}
 	from, to := h.From, h.To
 	if kind.Mechanism == tracing.Database && to == tracing.Store {
-		from = tracing.Gateway // whoever asks the database
+		from = tracing.Gateway // the part that asks the database
 	}
 	return slices.IndexFunc(mapLines, func(l *mapLine) bool {
 		if kind.Mechanism == tracing.RPC && (from == tracing.OtherNode || to == tracing.OtherNode) {

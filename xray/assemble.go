@@ -194,7 +194,7 @@ func (a *assembly) doubtOf(node string) Micros {
 }
 
 // numbered are the phases that happen several times. Others have one group,
-// whatever number a hop has.
+// by any number.
 var numbered = []tracing.Phase{tracing.Match, tracing.Offer, tracing.Position, tracing.Chat, tracing.Resume}
 
 // groupPhases puts the steps of each phase and number together.
