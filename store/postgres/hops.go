@@ -41,9 +41,6 @@ func (g *groupCommitter) markWaiting(r *moveRow) {
 	}
 }
 
-// hopsOfGroup records the hops of the sampled moves of a group. It is called on
-// the group's committer.
-
 // statementWatch measures a statement with sampled moves. Without such moves it
 // is zero and reads no clock.
 type statementWatch struct {
