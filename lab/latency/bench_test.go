@@ -190,7 +190,7 @@ func BenchmarkTracing(b *testing.B) {
 	}
 
 	for b.Loop() {
-		for round := range 2*countRounds() + 1 {
+		for round := range 2*countRounds() - 1 {
 			for i := range nodes { // each is first in some round
 				nodes[(i+round)%len(nodes)].measure(b, load{1000, 5000})
 			}
