@@ -136,6 +136,7 @@ var refusedElsewhere = map[wire.Code]string{
 	wire.CodeMethod:         "HTTP only",
 	wire.CodeTooLarge:       "HTTP only: a socket is closed instead",
 	wire.CodeNoSuchEndpoint: "HTTP only",
+	wire.CodeNotTraced:      "HTTP only: the X-ray of a trip that was not sampled",
 }
 
 func TestEveryCodeOfTheProtocolIsTheCodeOfSomeError(t *testing.T) {
