@@ -59,6 +59,26 @@ func names(hops []tracing.Recorded) (all []string) {
 	return all
 }
 
+func TestASearchForAQuoteIsALookAroundOnlyIfAnotherNodeWasAsked(t *testing.T) {
+	for nodes, want := range map[int]*tracing.Kind{0: tracing.CandidateSearch, 1: tracing.LookAround} {
+		r, tracer, _, _ := newTracedAPI(t, 1, byAir{})
+		r.api.cfg.LookAround = func(context.Context, []sharedstate.Area) int { return nodes }
+		answer := decodeAnswer[quote](t, r.callAPI(trips.Rider("r"), "POST", "/v1/quotes", ride), http.StatusOK)
+		found := 0
+		for _, h := range tracer.Ring().HopsOf(answer.ID) {
+			if h.Name == tracing.CandidateSearch.Name || h.Name == tracing.LookAround.Name {
+				found++
+				if h.Name != want.Name || h.Mechanism != want.Mechanism {
+					t.Errorf("%d other nodes asked: %s over %s", nodes, h.Name, h.Mechanism)
+				}
+			}
+		}
+		if found != 1 {
+			t.Errorf("%d searches recorded", found)
+		}
+	}
+}
+
 // asked keeps the contexts of the router's callers.
 type asked struct {
 	byAir

@@ -3,7 +3,7 @@
 import { svg, line, text, textWidth, cut, hatchOf } from './svg.js';
 import { torn } from './bars.js';
 import { endOf } from './axis.js';
-import { medianHop } from './model.js';
+import { isFolded, medianHop } from './model.js';
 import { duration, tickTime } from './format.js';
 import { batchWords, foldWords, nameIn, put, sharedWords, texts } from './texts.js';
 
@@ -130,7 +130,7 @@ export function ghost(p, median) {
 
 /** What filled the time until the next phase. @param {Geometry} geo @param {Phase} phase @param {number} y @param {number} height */
 export function gap(geo, phase, y, height) {
-  if (!(phase.gap_us > 0) || geo.gapWidth < 40) return null;
+  if (!isFolded(phase) || geo.gapWidth < 40) return null;
   const what = phase.gap_what || nameIn({ people: 'a person', queue: 'a queue' }, phase.gap_wait) || texts.nothingHere, time = duration(phase.gap_us);
   const words = `${what} ${time}`, room = geo.gapWidth - 36;
   const shown = textWidth(words, true) <= room ? words : `${cut(what, room - textWidth(` ${time}`, true), true)} ${time}`;
