@@ -176,11 +176,19 @@ func formatHop(h xray.Hop) string {
 		text += " again"
 	}
 	if h.Failed {
-		text += " " + wrong.Render("failed: "+strings.TrimSpace(h.Code+" "+h.Reason))
+		text += " " + wrong.Render("failed: "+explainFailure(h))
 	} else if h.Reason != "" {
 		text += faint.Render(" " + h.Reason)
 	}
 	return text + "\n"
+}
+
+// explainFailure returns the code and the reason, once where they are the same.
+func explainFailure(h xray.Hop) string {
+	if h.Code == h.Reason {
+		return h.Code
+	}
+	return strings.TrimSpace(h.Code + " " + h.Reason)
 }
 
 func pad(text string, width int) string {

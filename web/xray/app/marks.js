@@ -35,14 +35,23 @@ export function ticks(p) {
   });
 }
 
-/** @param {Place} p */
-export function folds(p) {
+/**
+ * @param {Place} p
+ * @param {{from: number, to: number}[]} noted where the words of each row are
+ */
+export function folds(p, noted) {
   return p.axis.folds.map((f) => {
     const i = p.hops.findIndex((h) => h.hop === f.hop), x = p.geo.x0 + f.x, wait = f.hop?.wait;
     const own = f.hop ? nameIn(foldWords, f.hop.name) : texts.nothingHere, words = foldLabel(own, f.to - f.from, f.width - 8);
     return svg('g', {}, torn(x, p.top, f.width, p.hops.length * p.geo.row, hatchOf(wait)),
-      label(x + f.width / 2, i < 0 ? (p.top + bottomOf(p)) / 2 : middle(p, i), words));
+      label(x + f.width / 2, middle(p, i < 0 ? freeRow(x, x + f.width, noted) : i), words));
   });
+}
+
+/** The row next to the middle without words from one x to another. @param {number} from @param {number} to @param {{from: number, to: number}[]} noted */
+function freeRow(from, to, noted) {
+  const half = (noted.length - 1) / 2, rows = noted.map((_, i) => i).sort((a, b) => Math.abs(a - half) - Math.abs(b - half));
+  return rows.find((i) => noted[i].to <= from || noted[i].from >= to) ?? rows[0] ?? 0;
 }
 
 /** @param {string} what @param {number} us @param {number} width */
