@@ -252,7 +252,7 @@ func (r *round) record(shared []tracing.Shared, waits []wait) {
 	}
 
 	hop := r.newHop(tracing.CandidateSearch)
-	hop.Reason = fmt.Sprintf("%d cars may be asked for %d trips", r.cars, r.trips)
+	hop.Reason = fmt.Sprintf("cars that may be asked: %d, trips in the window: %d", r.cars, r.trips)
 	tracer.RecordBatch(shared, hop, r.looked, r.found)
 	if !r.searched {
 		return

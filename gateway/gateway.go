@@ -87,7 +87,7 @@ type Config struct {
 	OnWatchChanged func(id trips.DriverID)
 	// LookAround asks other nodes for the cars in areas and puts them into
 	// Drivers. It may block for a moment; nil: all cars are in Drivers.
-	LookAround func(ctx context.Context, areas []sharedstate.Area)
+	LookAround func(ctx context.Context, areas []sharedstate.Area) (asked int)
 
 	Origins    []string // of browsers' pages besides our own; "*" means any
 	Limits     Limits

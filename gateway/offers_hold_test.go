@@ -163,9 +163,10 @@ func TestAMapIsShownWhenOtherNodesHaveAnsweredAndAskedForEachSecond(t *testing.T
 	var c *testNode
 	var answered sync.Once
 	c = newTestNode(t, func(cfg *Config) {
-		cfg.LookAround = func(_ context.Context, areas []sharedstate.Area) {
+		cfg.LookAround = func(_ context.Context, areas []sharedstate.Area) int {
 			answered.Do(func() { c.parkDriver("answered", 300) })
 			asked <- areas
+			return 1
 		}
 	})
 	p := c.connectBrowser(asProto)

@@ -94,15 +94,17 @@ func (a *API) recordQuote(r *http.Request, id string, out quote) {
 	a.recordRead(r, id, read, written)
 }
 
-// findNearbyFor is findNearby for a quote, and records the search.
+// findNearbyFor returns the free cars near a pickup, and records the search: as
+// look_around where other nodes were asked, otherwise as a search in memory.
 func (a *API) findNearbyFor(ctx context.Context, id string, p location.Point) []sharedstate.NearbyDriver {
 	if !a.cfg.Tracer.Samples(id) {
-		return a.findNearby(ctx, p)
+		near, _ := a.findNearby(ctx, p)
+		return near
 	}
 	began := a.cfg.Now()
-	near := a.findNearby(ctx, p)
+	near, asked := a.findNearby(ctx, p)
 	kind := tracing.CandidateSearch
-	if a.cfg.LookAround != nil {
+	if asked > 0 {
 		kind = tracing.LookAround
 	}
 	h := kind.Hop(tracing.Quote, 0)

@@ -17,6 +17,7 @@ import (
 	"github.com/ridehail/ridehail/booking"
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/routing"
+	"github.com/ridehail/ridehail/sharedstate"
 	"github.com/ridehail/ridehail/tracing"
 	"github.com/ridehail/ridehail/trips"
 )
@@ -57,6 +58,28 @@ func names(hops []tracing.Recorded) (all []string) {
 	}
 	slices.Sort(all)
 	return all
+}
+
+func TestASearchForAQuoteIsALookAroundOnlyIfAnotherNodeWasAsked(t *testing.T) {
+	for nodes, want := range map[int]*tracing.Kind{0: tracing.CandidateSearch, 1: tracing.LookAround} {
+		r, tracer, _, _ := newTracedAPI(t, 1, byAir{})
+		r.api.cfg.LookAround = func(context.Context, []sharedstate.Area) int { return nodes }
+		rider := trips.Rider("r")
+		answer := decodeAnswer[quote](t, r.callAPI(rider, "POST", "/v1/quotes", ride), http.StatusOK)
+		trip := decodeAnswer[tripJSON](t, r.callAPI(rider, "POST", "/v1/trips", fmt.Sprintf(`{"quote":%q}`, answer.Quote), "Idempotency-Key", "k"), http.StatusCreated)
+		found := 0
+		for _, h := range tracer.Ring().HopsOf(trip.ID) {
+			if h.Name == tracing.CandidateSearch.Name || h.Name == tracing.LookAround.Name {
+				found++
+				if h.Name != want.Name || h.Mechanism != want.Mechanism {
+					t.Errorf("%d other nodes asked: %s over %s", nodes, h.Name, h.Mechanism)
+				}
+			}
+		}
+		if found != 1 {
+			t.Errorf("%d searches recorded", found)
+		}
+	}
 }
 
 // asked keeps the contexts of the router's callers.

@@ -34,8 +34,9 @@ type Config struct {
 	Alerts   sos.Store
 	Drivers  *sharedstate.Drivers
 	// LookAround asks other nodes for the cars in areas and puts them into
-	// Drivers. It may block for a moment; nil: all cars are in Drivers.
-	LookAround  func(ctx context.Context, areas []sharedstate.Area)
+	// Drivers, and returns how many were asked. It may block for a moment; nil:
+	// all cars are in Drivers.
+	LookAround  func(ctx context.Context, areas []sharedstate.Area) (asked int)
 	Booking     *booking.Service
 	Tokens      *auth.Tokens
 	Revocations *auth.Revocations

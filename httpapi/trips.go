@@ -131,15 +131,16 @@ func (a *API) listNearby(r *http.Request, _ trips.Actor) (int, any, error) {
 	}
 
 	now := a.cfg.Now()
-	near := a.findNearby(r.Context(), p)
+	near, _ := a.findNearby(r.Context(), p)
 	cars := listAsJSON(near, func(n sharedstate.NearbyDriver) *wire.Car { return translate.EncodeStrangersCar(n.Driver, now) })
 	return http.StatusOK, map[string][]json.RawMessage{"cars": cars}, nil
 }
 
-// findNearby returns the free cars near a place, the nearest first.
-func (a *API) findNearby(ctx context.Context, p location.Point) []sharedstate.NearbyDriver {
+// findNearby returns the free cars near a place, the nearest first, and how many
+// other nodes were asked for them.
+func (a *API) findNearby(ctx context.Context, p location.Point) (near []sharedstate.NearbyDriver, asked int) {
 	if a.cfg.LookAround != nil {
-		a.cfg.LookAround(ctx, []sharedstate.Area{{Point: p, Metres: nearbyReach, Limit: nearbyMost, FreeOnly: true}})
+		asked = a.cfg.LookAround(ctx, []sharedstate.Area{{Point: p, Metres: nearbyReach, Limit: nearbyMost, FreeOnly: true}})
 	}
-	return a.cfg.Drivers.Nearest(p, nearbyMost, nearbyReach, nil)
+	return a.cfg.Drivers.Nearest(p, nearbyMost, nearbyReach, nil), asked
 }

@@ -58,10 +58,10 @@ func newFleetQuestions(r *fleetReplicator) *fleetQuestions {
 
 // LookAround asks the owners of regions in the areas for the cars there and puts
 // them into the shared state. It returns when all have answered, and after 150
-// ms at the latest: what was not answered is missing. Many goroutines may call
-// it.
-func (q *fleetQuestions) LookAround(ctx context.Context, areas []sharedstate.Area) {
-	q.askOwners(ctx, areas)
+// ms at the latest: what was not answered is missing. It returns how many
+// questions were sent. Many goroutines may call it.
+func (q *fleetQuestions) LookAround(ctx context.Context, areas []sharedstate.Area) (asked int) {
+	return len(q.askOwners(ctx, areas).Asked)
 }
 
 // askOwners is LookAround, and tells which nodes were asked and which of them

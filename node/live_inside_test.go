@@ -146,6 +146,29 @@ func TestALineThatIsCutSaysWhatItCarriedBefore(t *testing.T) {
 	}
 }
 
+func TestTheStoresLineIsHeldWhileMovesWaitAndNoneIsCommitted(t *testing.T) {
+	read := func(committed, failed, underWay float64) reading {
+		return reading{values: metricValues{
+			"ridehail_store_moves_total":     {{map[string]string{"outcome": "committed"}, committed}, {map[string]string{"outcome": "failed"}, failed}},
+			"ridehail_store_moves_under_way": {{nil, underWay}},
+		}}
+	}
+	for _, c := range []struct {
+		now, before reading
+		want        string
+	}{
+		{read(7, 0, 2), read(7, 0, 1), lineHeld},
+		{read(7, 1, 0), read(7, 0, 0), lineHeld},
+		{read(8, 1, 2), read(7, 0, 1), ""},
+		{read(7, 0, 2), read(7, 0, 0), ""},
+		{read(7, 0, 0), read(7, 0, 0), ""},
+	} {
+		if got := storeState(c.now, c.before); got != c.want {
+			t.Errorf("%v after %v: %q, want %q", c.now.values, c.before.values, got, c.want)
+		}
+	}
+}
+
 // tightListener makes connections whose buffers hold less than an event.
 type tightListener struct{ net.Listener }
 

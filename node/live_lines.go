@@ -66,7 +66,7 @@ var mapLines = []*mapLine{
 		func(r reading) int64 { return int64(r.routing.Matrices) }, routingState),
 	newLine(tracing.Gateway, tracing.Store, tracing.Database,
 		func(r reading) int64 { return r.values.sum("ridehail_store_moves_total") },
-		func(now, _ reading) string { return cutIf(now.probe.noDatabase != nil) }),
+		storeState),
 	newLine(tracing.Store, tracing.Outbox, tracing.Database, countRelayed, outboxState),
 	newLine(tracing.Dispatch, tracing.Redis, tracing.Direct, countDirect, redisState),
 	newLine(tracing.Outbox, tracing.Redis, tracing.PubSub, countRelayed, publishState),
@@ -154,6 +154,17 @@ func callState(someAnswered, someNot bool) string {
 }
 
 func redisState(now, _ reading) string { return cutIf(now.probe.noRedis != nil) }
+
+// storeState is lineHeld while moves of trips wait or fail and none is committed.
+func storeState(now, before reading) string {
+	if now.probe.noDatabase != nil {
+		return lineCut
+	}
+	failed := func(r reading) int64 { return r.values.sum("ridehail_store_moves_total", "outcome", "failed") }
+	done := func(r reading) int64 { return r.values.sum("ridehail_store_moves_total") - failed(r) }
+	waits := func(r reading) bool { return r.values.sum("ridehail_store_moves_under_way") > 0 }
+	return heldIf(done(now) == done(before) && (failed(now) > failed(before) || waits(now) && waits(before)))
+}
 
 func outboxState(now, _ reading) string {
 	if now.probe.noDatabase != nil {

@@ -34,6 +34,7 @@ func (a *assembly) expectMatch(p *phase) (all []expectation) {
 }
 
 // leadsToOffer reports whether an offer came of a window before the next one.
+// The answer to an earlier offer may be written when the window has begun.
 func (a *assembly) leadsToOffer(p *phase) bool {
 	var next *phase
 	for _, q := range a.phases {
@@ -42,7 +43,7 @@ func (a *assembly) leadsToOffer(p *phase) bool {
 		}
 	}
 	for _, q := range a.phases {
-		if q.name == tracing.Offer && q.ended >= p.began && (next == nil || q.began < next.began) {
+		if q.name == tracing.Offer && q.began >= p.began && (next == nil || q.began < next.began) {
 			return true
 		}
 	}

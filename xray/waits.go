@@ -144,7 +144,9 @@ var (
 	gapPickup  = gap{tracing.People, "driver drove to the pickup"}
 	gapBoard   = gap{tracing.People, "rider walked to the car and boarded"}
 	gapDrive   = gap{tracing.People, "driver drove to the destination"}
+	gapOpen    = gap{tracing.Queued, "trip waited for its search"}
 	gapSearch  = gap{tracing.Queued, "trip waited for the next window"}
+	gapOffer   = gap{tracing.Working, "offer was made ready"}
 	gapCharge  = gap{tracing.Queued, "charge waited for a worker"}
 	gapReceipt = gap{tracing.Queued, "receipt waited for the relay"}
 	gapDead    = gap{tracing.Queued, "trip waited until another node took over"}
@@ -156,8 +158,13 @@ func (a *assembly) gapBefore(last, next tracing.Phase) gap {
 	switch next {
 	case tracing.Request:
 		return gapPrice
-	case tracing.Match, tracing.Offer:
+	case tracing.Match:
+		if last == tracing.Request {
+			return gapOpen
+		}
 		return gapSearch
+	case tracing.Offer:
+		return gapOffer
 	case tracing.Accept:
 		return gapThought
 	case tracing.Charge:

@@ -218,6 +218,18 @@ func TestARideOnThePageOfTheRealCity(t *testing.T) {
 	}
 }
 
+func TestTheXrayOfARideAndOfACutRedisOnThePageOfTheRealCity(t *testing.T) {
+	slowtest.Require(t)
+	t.Parallel()
+	webtest.RequireBrowser(t)
+	address := freeAddress(t)
+	p := start(t, "demo", "--data", t.TempDir(), "--listen", address, "--drivers", "250", "--riders", "60", "--speed", "10")
+	awaitReady(t, p, "http://"+address)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+	defer cancel()
+	webtest.XrayRide(ctx, t, "http://"+address, webtest.Desktop)
+}
+
 // TestAnExperimentOnThePageOfTheDemo runs races as a student does, in a city
 // that is alive.
 func TestAnExperimentOnThePageOfTheDemo(t *testing.T) {

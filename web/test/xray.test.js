@@ -1,9 +1,11 @@
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { foldsOf, makeAxis, niceStep, segmentsOf } from '../xray/app/axis.js';
 import { bytes, count, duration, figure, percent, place, tickTime } from '../xray/app/format.js';
 import { histogram, indent, piecesOf } from '../xray/app/frame.js';
-import { answerTo, groupPhases, hopBeside, hopNumbered, medianHop, noFilter, notableHop, numberOf, opensByItself, readRide, rideOfMedian, rowsOf, sharesOf, smallBars } from '../xray/app/model.js';
+import { answerTo, groupPhases, hopBeside, hopNumbered, isFolded, medianHop, noFilter, notableHop, numberOf, opensByItself, readRide, rideOfMedian, rowsOf, sharesOf, smallBars } from '../xray/app/model.js';
+import { hopWords, wayOf } from '../xray/app/texts.js';
 import { readAddress, writeAddress } from '../xray/app/address.js';
 
 const hop = (name, began_us, duration_us, more = {}) => ({ name, mechanism: 'socket', from: 'gateway', to: 'store', began_us, duration_us, own_us: duration_us, doubt_us: 0, sync: false, expected: true, seen: true, wait: 'network', what: '', ...more });
@@ -19,7 +21,7 @@ test('times and sizes are short, and never round to a unit they are not in', () 
   assert.deepEqual([0.92, 0.03, 0.016, 0.004, 0.0001, 0].map(percent), ['92 %', '3 %', '1.6 %', '0.4 %', '<0.1 %', '0 %']);
   assert.deepEqual(figure(52), { number: '52', unit: 'µs' });
   assert.deepEqual([count(1, 'hop'), count(2120, 'hop')], ['1 hop', '2,120 hops']);
-  assert.deepEqual([place('6.451234, 3.38'), place('Ketuma')], ['6.451, 3.380', 'Ketuma']);
+  assert.deepEqual([place('6.451234, 3.38'), place('Ketuma')], ['6.45, 3.38', 'Ketuma']);
 });
 
 test('each moment of a phase belongs to the hop that began last, or to none', () => {
@@ -137,4 +139,23 @@ test('a ride of an older node lacks lists and is still shown', () => {
   const ride = readRide({ trip: 't', phases: [{ name: 'quote', hops: null }] });
   assert.deepEqual([ride.nodes, ride.phases[0].hops, ride.waited_us], [[], [], {}]);
   assert.deepEqual(rowsOf(groupPhases(ride.phases), closed).length, 1);
+});
+
+test('every kind of hop that a node records has words', () => {
+  const kinds = [...readFileSync(new URL('../../tracing/hops.go', import.meta.url), 'utf8').matchAll(/define\(Kind\{Name: "(\w+)"/g)].map((m) => m[1]);
+  assert.ok(kinds.length > 40, kinds.join());
+  assert.deepEqual(kinds.filter((k) => k !== 'ride' && !Object.hasOwn(hopWords, k)), []); // the ride is the root, and no hop
+});
+
+test('a node has its name where the hop says which it is', () => {
+  const way = (/** @type {any} */ h) => wayOf({ from: 'redis', to: 'node', ...h });
+  assert.equal(way({ name: 'heard', node: 'demo' }), 'Redis → Node demo');
+  assert.equal(way({ name: 'heard', node: 'node-2' }), 'Redis → Node 2');
+  assert.equal(way({ name: 'heard' }), 'Redis → Node');
+  assert.equal(way({ name: 'budget_wait', from: 'node', node: 'node' }), 'Node node');
+  assert.equal(way({ name: 'look_around', from: 'dispatch', node: 'demo' }), 'Dispatch → Other node', 'the one that recorded it is not the one that was asked');
+});
+
+test('a time between phases under a millisecond only counts', () => {
+  assert.deepEqual([0, 28, 999, 1000].map((us) => isFolded(phase('match', 5, [], { gap_us: us }))), [false, false, false, true]);
 });

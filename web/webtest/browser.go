@@ -178,10 +178,11 @@ func (tab *Tab) RunAction(what string, action chromedp.Action[chromedp.Void]) {
 	}
 }
 
-// evalInPage runs an expression in the page and decodes its value.
+// evalInPage runs an expression in the page and decodes its value, or that of
+// its promise.
 func evalInPage[T any](tab *Tab, expression string) T {
 	tab.t.Helper()
-	value, err := chromedp.Run(tab.ctx, chromedp.Evaluate[T](expression))
+	value, err := chromedp.Run(tab.ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
 	if err != nil {
 		tab.t.Fatalf("evaluate %s: %v", expression, err)
 	}

@@ -26,6 +26,22 @@ var mechanismColors = map[tracing.Mechanism]string{tracing.Socket: "#0072b2", tr
 var partNames = map[tracing.Part]string{tracing.RiderPhone: "rider's phone", tracing.DriverPhone: "driver's phone", tracing.SharedState: "shared memory",
 	tracing.JobQueue: "job queue", tracing.Provider: "payment provider", tracing.OtherNode: "node"}
 
+// namesOther are the kinds whose node is not the one that recorded them.
+var namesOther = []string{tracing.LookAround.Name, tracing.NodeGone.Name}
+
+// nameIn names an end of a hop; a node by its name, where that is known.
+func nameIn(h xray.Hop, p tracing.Part) string {
+	switch {
+	case p != tracing.OtherNode:
+		return nameOf(p)
+	case slices.Contains(namesOther, h.Name):
+		return "other node"
+	case h.Node != "":
+		return "node " + strings.TrimPrefix(h.Node, "node-")
+	}
+	return nameOf(p)
+}
+
 func nameOf(p tracing.Part) string {
 	if name, ok := partNames[p]; ok {
 		return name
@@ -80,7 +96,12 @@ func formatNodes(r xray.Ride) string {
 	return text
 }
 
-const barWidth = 60
+const (
+	barWidth = 60
+	// leastGap is the shortest time between phases that has a line. Shorter
+	// ones only count.
+	leastGap = xray.Micros(time.Millisecond)
+)
 
 // formatWaits shows where the time of a ride went.
 func formatWaits(r xray.Ride) string {
@@ -126,7 +147,7 @@ func formatPhase(p xray.Phase) string {
 	for _, h := range p.Hops {
 		b.WriteString(formatHop(h))
 	}
-	if p.Gap > 0 {
+	if p.Gap >= leastGap {
 		fmt.Fprintf(&b, "  %s\n", faint.Render("… "+p.GapWhat+" "+formatMicros(p.Gap)))
 	}
 	return b.String()
@@ -136,9 +157,9 @@ func formatPhase(p xray.Phase) string {
 // ends, what it took, and what it alone took.
 func formatHop(h xray.Hop) string {
 	mechanism := lipgloss.NewStyle().Foreground(lipgloss.Color(mechanismColors[h.Mechanism])).Render(pad(string(h.Mechanism), 9))
-	ends := nameOf(h.From)
+	ends := nameIn(h, h.From)
 	if h.To != h.From {
-		ends += " → " + nameOf(h.To)
+		ends += " → " + nameIn(h, h.To)
 	}
 	if !h.Seen {
 		return fmt.Sprintf("  %11s  %s %s %s %s\n", "", wrong.Render(pad("not seen: "+h.Name, 27)), mechanism, pad(ends, 32), faint.Render(h.Reason))
@@ -155,11 +176,19 @@ func formatHop(h xray.Hop) string {
 		text += " again"
 	}
 	if h.Failed {
-		text += " " + wrong.Render("failed: "+strings.TrimSpace(h.Code+" "+h.Reason))
+		text += " " + wrong.Render("failed: "+explainFailure(h))
 	} else if h.Reason != "" {
 		text += faint.Render(" " + h.Reason)
 	}
 	return text + "\n"
+}
+
+// explainFailure returns the code and the reason, once where they are the same.
+func explainFailure(h xray.Hop) string {
+	if h.Code == h.Reason {
+		return h.Code
+	}
+	return strings.TrimSpace(h.Code + " " + h.Reason)
 }
 
 func pad(text string, width int) string {

@@ -65,7 +65,7 @@ function smallBar(b, y) {
 function drawOpen(p, other, how) {
   const noted = p.hops.map((row, i) => noteOf(p, row.hop, i));
   return [how.doubt && doubts(p), batchBoxes(p), ticks(p), line(p.geo.x0, p.head + p.geo.row, p.geo.x0, p.top + p.hops.length * p.geo.row, 'zero'),
-    folds(p), how.ghost && ghost(p, how.median), p.hops.map((row, i) => svg('g', { class: isDim(row.hop, how) && 'dim' }, drawHop(p, row.hop, i, other), noted[i].picture)), gapBeside(p, noted)];
+    folds(p, noted), how.ghost && ghost(p, how.median), p.hops.map((row, i) => svg('g', { class: isDim(row.hop, how) && 'dim' }, drawHop(p, row.hop, i, other), noted[i].picture)), gapBeside(p, noted)];
 }
 
 /** @param {Place} p @param {Hop} hop @param {number} i @param {Phase|null} other */
@@ -101,16 +101,16 @@ function noteOf(p, hop, i) {
   const after = (hop.seen ? p.geo.x0 + Math.max(p.axis.place(endOf(hop)), p.axis.place(hop.began_us) + 3) : begin + capsuleWidth) + 8 + (hop.failed ? 10 : 0) + (batch ? 4 : 0);
   const limit = words.urgent ? p.geo.gapX + p.geo.gapWidth : p.geo.x0 + p.geo.axisWidth + 10;
   const lead = batch ? arrowsWidth(batch.size) : 0, fits = textWidth(words.text) + lead <= limit - after;
-  if (!fits && begin - p.geo.x0 - 8 > textWidth(words.text) && !batch) return { reach: 0, picture: text(begin - 6, middle(p, i) + 4, words.text, `note ${words.kind}`, 'end') };
-  if (!fits && !words.urgent) return { reach: 0, picture: null };
+  if (!fits && begin - p.geo.x0 - 8 > textWidth(words.text) && !batch) return { reach: 0, from: begin - 6 - textWidth(words.text), to: begin - 6, picture: text(begin - 6, middle(p, i) + 4, words.text, `note ${words.kind}`, 'end') };
+  if (!fits && !words.urgent) return { reach: 0, from: 0, to: 0, picture: null };
   const shown = cut(words.text, limit - after - lead);
-  return { reach: after + lead + textWidth(shown), picture: svg('g', {}, batch && arrows(after, middle(p, i), batch.size), text(after + lead, middle(p, i) + 4, shown, `note ${words.kind}`)) };
+  return { reach: after + lead + textWidth(shown), from: after, to: after + lead + textWidth(shown), picture: svg('g', {}, batch && arrows(after, middle(p, i), batch.size), text(after + lead, middle(p, i) + 4, shown, `note ${words.kind}`)) };
 }
 
 /** @param {Place} p @param {Hop} hop @param {any} batch */
 function wordsOf(p, hop, batch) {
   if (!hop.seen) return { text: p.geo.isPhone ? texts.expected : `${texts.expected}: ${hop.reason || hop.mended_by || '–'}`, urgent: true, kind: '' };
-  if (hop.failed) return { text: [hop.code, hop.reason].filter(Boolean).join(': '), urgent: true, kind: 'bad' };
+  if (hop.failed) return { text: [...new Set([hop.code, hop.reason])].filter(Boolean).join(': '), urgent: true, kind: 'bad' };
   if (batch) return { text: batchNote(p.phase, batch), urgent: true, kind: '' };
   if (hop.doubt_us > 0) return { text: `${texts.twoClocks}: ±${duration(hop.doubt_us)}`, urgent: false, kind: '' };
   const isFolded = p.axis.folds.some((f) => f.hop === hop);

@@ -71,7 +71,7 @@ export function ordinal(n) {
 /** @param {Hop} hop */
 function failureOf(hop) {
   if (!hop.failed) return null;
-  return el('p.failure', {}, el('b', {}, hop.code || 'failed'), hop.reason ? ` ${hop.reason}` : '');
+  return el('p.failure', {}, el('b', {}, hop.code || 'failed'), hop.reason && hop.reason !== hop.code ? ` ${hop.reason}` : '');
 }
 
 /** @param {Hop} hop */
@@ -84,7 +84,7 @@ function frameOf(hop) {
 function factsOf({ hop, group }) {
   const answer = answerTo(group.phase, hop), later = answer ? answer.began_us - hop.began_us - hop.duration_us : 0;
   const rows = [[texts.mayLose, hop.may_lose || texts.nothing], hop.mended_by && [texts.mendedBy, hop.mended_by],
-    answer && [texts.answered, `${answer.name}${later > 0 ? `, ${duration(later)} later` : ''}`],
+    answer && [texts.answered, `${nameIn(hopWords, answer.name)}${later > 0 ? `, ${duration(later)} later` : ''}`],
     hop.reason && !hop.failed && hop.seen && [texts.result, hop.reason], hop.repeated && [texts.result, 'an earlier one was enough'],
     (hop.batch ?? 0) > 1 && ['Batch', `one of ${hop.batch}`], hop.node && [texts.node, hop.node]];
   return el('dl', {}, rows.filter(Boolean).map((/** @type {any} */ r) => el('div', {}, el('dt', {}, r[0]), el('dd', {}, r[1]))));

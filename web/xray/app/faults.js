@@ -138,7 +138,7 @@ export class FaultSwitches {
     const button = /** @type {HTMLButtonElement} */ (el('button.switch', {
       type: 'button', role: 'switch', 'aria-checked': 'false', id: `fault-${view.id}`, 'aria-describedby': `fault-note-${view.id} fault-words-${view.id}`,
       onclick: () => this.toggle(view.id),
-    }, el('i', { 'aria-hidden': 'true' }), el('span.name', {}, view.name)));
+    }, el('i', { 'aria-hidden': 'true' }), el('span.name', { title: view.name }, view.name)));
     const node = el('div.fault', { 'data-fault': view.id }, el('div.fault-head', {}, button, note), sentence);
     this.places.get(groupOf(view.id))?.append(node);
     this.pills.set(view.id, { node, button, note, sentence });

@@ -40,6 +40,7 @@ export function bytes(n) {
 export function percent(share) {
   const p = share * 100;
   if (p > 0 && p < 0.1) return '<0.1 %';
+  if (p > 99.5 && p < 100) return p > 99.9 ? '>99.9 %' : `${Number(p.toFixed(1))} %`;
   return p < 1.95 && p > 0 ? `${Number(p.toFixed(1))} %` : `${Math.round(p)} %`;
 }
 
@@ -55,8 +56,8 @@ export function ago(ms) {
 /** @param {number} n @param {string} one @param {string} [many] */
 export const count = (n, one, many = `${one}s`) => `${n.toLocaleString('en')} ${n === 1 ? one : many}`;
 
-/** A place: coordinates are cut to what tells streets apart. @param {string} place */
+/** A place: coordinates are cut to what tells parts of a town apart. @param {string} place */
 export function place(place) {
   const pair = /^\s*(-?\d+\.\d+),\s*(-?\d+\.\d+)\s*$/.exec(place);
-  return pair ? `${Number(pair[1]).toFixed(3)}, ${Number(pair[2]).toFixed(3)}` : place;
+  return pair ? `${Number(pair[1]).toFixed(2)}, ${Number(pair[2]).toFixed(2)}` : place;
 }

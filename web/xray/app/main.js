@@ -16,6 +16,9 @@ const refreshMs = 1000, awaitMs = 3000;
 /** After so long without an answer the figures are called old. */
 const oldMs = 3000;
 
+/** The node's sentence may begin as the page's. @param {string} words @param {string} says */
+const whyNotTraced = (words, says) => (says.startsWith(words.split(',')[0]) ? says : `${words} ${says}`);
+
 class Page {
   constructor() {
     this.api = new API();
@@ -221,7 +224,7 @@ class Page {
   #refused(refusal, ofList = false) {
     const code = ofList && refusal.status === 404 ? 'no_list' : refusal.code;
     const words = Object.hasOwn(refusals, code) ? refusals[/** @type {keyof typeof refusals} */ (code)] : refusal.message;
-    this.#say(code === 'not_traced' ? `${words} ${refusal.message}` : words, code || 'failed');
+    this.#say(code === 'not_traced' ? whyNotTraced(words, refusal.message) : words, code || 'failed');
   }
 
   /** Words instead of a trip. @param {string} words @param {string} state */

@@ -3,7 +3,7 @@
 import { svg, line, text, textWidth, cut, hatchOf } from './svg.js';
 import { torn } from './bars.js';
 import { endOf } from './axis.js';
-import { medianHop } from './model.js';
+import { isFolded, medianHop } from './model.js';
 import { duration, tickTime } from './format.js';
 import { batchWords, foldWords, nameIn, put, sharedWords, texts } from './texts.js';
 
@@ -35,14 +35,23 @@ export function ticks(p) {
   });
 }
 
-/** @param {Place} p */
-export function folds(p) {
+/**
+ * @param {Place} p
+ * @param {{from: number, to: number}[]} noted where the words of each row are
+ */
+export function folds(p, noted) {
   return p.axis.folds.map((f) => {
     const i = p.hops.findIndex((h) => h.hop === f.hop), x = p.geo.x0 + f.x, wait = f.hop?.wait;
     const own = f.hop ? nameIn(foldWords, f.hop.name) : texts.nothingHere, words = foldLabel(own, f.to - f.from, f.width - 8);
     return svg('g', {}, torn(x, p.top, f.width, p.hops.length * p.geo.row, hatchOf(wait)),
-      label(x + f.width / 2, i < 0 ? (p.top + bottomOf(p)) / 2 : middle(p, i), words));
+      label(x + f.width / 2, middle(p, i < 0 ? freeRow(x, x + f.width, noted) : i), words));
   });
+}
+
+/** The row next to the middle without words from one x to another. @param {number} from @param {number} to @param {{from: number, to: number}[]} noted */
+function freeRow(from, to, noted) {
+  const half = (noted.length - 1) / 2, rows = noted.map((_, i) => i).sort((a, b) => Math.abs(a - half) - Math.abs(b - half));
+  return rows.find((i) => noted[i].to <= from || noted[i].from >= to) ?? rows[0] ?? 0;
 }
 
 /** @param {string} what @param {number} us @param {number} width */
@@ -130,7 +139,7 @@ export function ghost(p, median) {
 
 /** What filled the time until the next phase. @param {Geometry} geo @param {Phase} phase @param {number} y @param {number} height */
 export function gap(geo, phase, y, height) {
-  if (!(phase.gap_us > 0) || geo.gapWidth < 40) return null;
+  if (!isFolded(phase) || geo.gapWidth < 40) return null;
   const what = phase.gap_what || nameIn({ people: 'a person', queue: 'a queue' }, phase.gap_wait) || texts.nothingHere, time = duration(phase.gap_us);
   const words = `${what} ${time}`, room = geo.gapWidth - 36;
   const shown = textWidth(words, true) <= room ? words : `${cut(what, room - textWidth(` ${time}`, true), true)} ${time}`;

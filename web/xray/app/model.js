@@ -30,6 +30,9 @@ export function readRide(ride) {
   return { state: '', from: '', to: '', requested_at_ms: 0, duration_us: 0, clock_doubt_us: 0, complete: true, ...ride, nodes: ride.nodes ?? [], waited_us: ride.waited_us ?? {}, phases };
 }
 
+/** Whether the time after a phase is shown. A shorter one only counts. @param {Phase} p */
+export const isFolded = (p) => p.gap_us >= 1000;
+
 /** What makes two phases alike. @param {Phase} p */
 const shapeOf = (p) => `${p.name}:${p.hops.map((h) => (h.seen ? '' : '-') + h.name + (h.failed ? '!' : '')).join()}`;
 

@@ -1,7 +1,7 @@
 // On a phone one phase is shown at a time, with the hop that is selected below.
 import { el, fill } from '../../app/dom.js';
 import { disc, phaseTitle } from './rows.js';
-import { medianPhase } from './model.js';
+import { isFolded, medianPhase } from './model.js';
 import { bytes, duration } from './format.js';
 import { texts, wayOf } from './texts.js';
 
@@ -16,7 +16,7 @@ export function renderPhase(node, view, on) {
   if (!group) return;
   const { phase, members, picked } = group, before = groups[at - 1]?.phase, usual = medianPhase(view.median, phase.name);
   const step = (/** @type {string} */ id, /** @type {string} */ words, /** @type {number} */ to) => el('button.round', { type: 'button', id, 'aria-label': words, disabled: !groups[to], onclick: () => on.goTo(to) }, el(`i.${id}`, { 'aria-hidden': 'true' }));
-  fill(node, before && before.gap_us > 0 && el(`p.gap.gap-${before.gap_wait === 'queue' ? 'queue' : 'people'}`, {}, el('span', {}, `${before.gap_what ?? ''} ${duration(before.gap_us)}`)),
+  fill(node, before && isFolded(before) && el(`p.gap.gap-${before.gap_wait === 'queue' ? 'queue' : 'people'}`, {}, el('span', {}, `${before.gap_what ?? ''} ${duration(before.gap_us)}`)),
     el('div.phase-line', {}, el('h3', {}, `${phaseTitle(phase)} `, el('b', {}, duration(phase.duration_us))), usual && members.length < 2 && el('span.usual', {}, `median ${duration(usual.duration_us)}`),
       members.length > 1 && el('span.usual', {}, `${picked + 1} of ${members.length}`),
       el('span.of', {}, `${at + 1} of ${groups.length}`), step('back', texts.phaseBefore, at - 1), step('next', texts.phaseAfter, at + 1)));

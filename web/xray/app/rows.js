@@ -2,6 +2,7 @@
 import { el } from '../../app/dom.js';
 import { bytes, count, duration } from './format.js';
 import { bytesOf } from './draw.js';
+import { isFolded } from './model.js';
 import { hopWords, letters, mechanisms, nameIn, phases, texts, wayOf } from './texts.js';
 
 /** @typedef {import('./types.js').Row} Row */
@@ -43,7 +44,7 @@ const spoken = (words) => el('span.hidden', {}, words);
 
 /** @param {PhaseRow} row */
 function phaseCells(row) {
-  const { phase } = row.group, after = phase.gap_us > 0 ? `, then ${phase.gap_what || texts.nothingHere} ${duration(phase.gap_us)}` : '';
+  const { phase } = row.group, after = isFolded(phase) ? `, then ${phase.gap_what || texts.nothingHere} ${duration(phase.gap_us)}` : '';
   return [cell('span.name', el('i.twist', { 'aria-hidden': 'true' }), el('b', {}, phaseTitle(phase)), el('small', {}, phaseCount(row))), cell('span.waits', spoken('–')),
     cell('span.time', el('b', {}, duration(phase.duration_us))), cell('span.bytes', bytes(bytesOf(phase)) || spoken('–')), cell('span.when', spoken(`${phase.batch_note ?? ''}${after}` || '–'))];
 }

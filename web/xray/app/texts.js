@@ -2,11 +2,11 @@
 
 export const parts = {
   rider_phone: 'Phone (rider)', driver_phone: 'Phone (driver)', gateway: 'Gateway', memory: 'Memory', dispatch: 'Dispatch',
-  routing: 'Routing', store: 'Store', outbox: 'Outbox', redis: 'Redis', node: 'Other node', queue: 'Queue', provider: 'Provider',
+  routing: 'Routing', store: 'Store', outbox: 'Outbox', redis: 'Redis', node: 'Node', queue: 'Queue', provider: 'Provider',
 };
 
 /** Where there is little room. */
-export const shortParts = { ...parts, rider_phone: 'Rider', driver_phone: 'Driver', node: 'Node 2' };
+export const shortParts = { ...parts, rider_phone: 'Rider', driver_phone: 'Driver' };
 
 export const mechanisms = {
   socket: 'Socket', memory: 'Shared memory', rpc: 'RPC', pubsub: 'Publish/subscribe', direct: 'Direct message',
@@ -31,6 +31,8 @@ export const hopWords = {
   offer_sent: 'offer', offer_heard: 'heard', offer_written: 'offer', offer_thought: 'thinks', offer_ended: 'end of the offer', fix_sent: 'fix',
   fix_moved: 'checked and stored', car_published: 'publish', car_heard: 'heard', position_written: 'position', position_acked: 'shown', job_added: 'job',
   job_wait: 'waits for a worker', provider_call: 'charge', charge_recorded: 'recorded', connection_lost: 'connection lost', welcome_written: 'welcome', taken_over: 'taken over',
+  pickup_call: 'time to the pickup', http_read: 'command', http_written: 'answer', answer_sent: 'answer to the offer', answer_heard: 'heard',
+  withdraw_sent: 'taken back', withdraw_heard: 'heard', node_gone: 'node is gone', budget_wait: 'waits to try again',
 };
 
 /** What a folded time is called where the ride does not say. */
@@ -57,7 +59,7 @@ export const texts = {
   empty: 'No trip has ended yet. The first one appears here.', play: 'Play a ride', loading: 'Loading the trip',
   nothingLeft: 'No hop is like that. Choose fewer filters.', lookInside: 'Look inside', close: 'Close', up: 'The hop before', down: 'The next hop',
   mayLose: 'May lose', mendedBy: 'Mended by', answered: 'Answered', source: 'source:', experiment: 'experiment:', result: 'Result',
-  node: 'Seen by', nothing: 'nothing', copied: 'copied', copy: 'Copy', frame: 'Frame', sameHop: 'last # of this hop',
+  node: 'Seen by', otherNode: 'Other node', nothing: 'nothing', copied: 'copied', copy: 'Copy', frame: 'Frame', sameHop: 'last # of this hop',
   notAll: 'One node did not answer, so hops may be missing: ', goesOn: 'goes on', tryAgain: 'Try again', ongoing: 'in progress',
 };
 
@@ -72,8 +74,23 @@ export const refusals = {
 /** @param {string} words @param {string|number} value */
 export const put = (words, value) => words.replace('#', String(value));
 
-/** @param {{from: string, to: string}} hop @param {Record<string, string>} [names] */
-export const wayOf = (hop, names = parts) => (hop.from === hop.to ? nameIn(names, hop.from) : `${nameIn(names, hop.from)} → ${nameIn(names, hop.to)}`);
+/** Hops whose node is another than the one that recorded them. */
+const ofOthers = new Set(['look_around', 'node_gone']);
+
+/** @typedef {{name?: string, from: string, to: string, node?: string}} Ends */
+
+/** @param {Ends} hop @param {Record<string, string>} [names] */
+export function wayOf(hop, names = parts) {
+  const from = endName(hop, hop.from, names), to = endName(hop, hop.to, names);
+  return from === to ? from : `${from} → ${to}`;
+}
+
+/** An end of a hop; a node by its name, where that is known. @param {Ends} hop @param {string} part @param {Record<string, string>} names */
+function endName(hop, part, names) {
+  if (part !== 'node') return nameIn(names, part);
+  if (ofOthers.has(hop.name ?? '')) return texts.otherNode;
+  return hop.node ? `${names.node} ${hop.node.replace(/^node[- ]?(?=.)/i, '')}` : names.node;
+}
 
 /** @param {Record<string, string>} names @param {string|undefined} key */
 export const nameIn = (names, key) => (key !== undefined && Object.hasOwn(names, key) ? names[key] : key ?? '');

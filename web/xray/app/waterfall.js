@@ -139,7 +139,7 @@ export class Waterfall {
     renderFilters(parts.filters, view, actions);
     renderNotice(parts.notice, view);
     if (!view.ride) return;
-    renderSummary(parts.summary, view.ride, view.filter.wait, (wait) => actions.filter({ wait: view.filter.wait === wait ? null : wait }));
+    this.#showSummary();
     this.wasPhone = this.isPhone;
     if (this.isPhone && !isFiltering(view.filter)) renderPhase(parts.phase, view, actions);
     else parts.phase.hidden = true;
@@ -150,8 +150,14 @@ export class Waterfall {
     this.hooks.onSelect?.(this.selectedHop);
   }
 
+  #showSummary() {
+    const { view, actions, parts } = this;
+    if (view.ride) renderSummary(parts.summary, view.ride, view.filter.wait, (wait) => actions.filter({ wait: view.filter.wait === wait ? null : wait }));
+  }
+
   #resized() {
     if (this.view.ride && this.isPhone !== this.wasPhone) this.render();
+    else this.#showSummary(); // other labels fit now
   }
 
   /** @param {string} id */
