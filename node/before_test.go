@@ -142,7 +142,7 @@ func checkPayloads(t *testing.T, all map[string][][]byte, topics ...string) {
 	}
 }
 
-func decode(t *testing.T, data []byte) (v any) {
+func decode(t testing.TB, data []byte) (v any) {
 	t.Helper()
 	if err := json.Unmarshal(data, &v); err != nil {
 		t.Fatalf("%s: %v", data, err)

@@ -222,7 +222,7 @@ func get(t *testing.T, address, bearer string) map[string]any {
 	return do(t, req)
 }
 
-func post(t *testing.T, address string, body any) map[string]any {
+func post(t testing.TB, address string, body any) map[string]any {
 	t.Helper()
 	data, err := json.Marshal(body)
 	if err != nil {
@@ -238,7 +238,7 @@ func post(t *testing.T, address string, body any) map[string]any {
 	return do(t, req)
 }
 
-func do(t *testing.T, req *http.Request) map[string]any {
+func do(t testing.TB, req *http.Request) map[string]any {
 	t.Helper()
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
@@ -253,7 +253,7 @@ func do(t *testing.T, req *http.Request) map[string]any {
 	return decode(t, data).(map[string]any)
 }
 
-func devToken(t *testing.T, n *node.Node, role, id string) string {
+func devToken(t testing.TB, n *node.Node, role, id string) string {
 	t.Helper()
 	return post(t, n.PublicURL()+"/v1/dev/tokens", map[string]string{"role": role, "id": id})["token"].(string)
 }
@@ -293,7 +293,7 @@ func receive[T any](t *testing.T, phone *websocket.Conn, body func(*wire.ServerF
 }
 
 // await polls a condition, and says what it saw when it waited in vain.
-func await(t *testing.T, what string, holds func() bool, seen func() string) {
+func await(t testing.TB, what string, holds func() bool, seen func() string) {
 	t.Helper()
 	for late := time.Now().Add(30 * time.Second); !holds(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(late) {

@@ -40,7 +40,7 @@ func xrayOf(t testing.TB, n *node.Node, trip string) (r xray.Ride) {
 // quotedRide has a rider ask for the price, and make a whole ride of that with a
 // driver. between is called while the driver drives to the pickup, and may let
 // the driver arrive.
-func quotedRide(t *testing.T, asked *node.Node, rider, driver *phone, between func(trip string) (hasArrived bool)) (trip string) {
+func quotedRide(t testing.TB, asked *node.Node, rider, driver *phone, between func(trip string) (hasArrived bool)) (trip string) {
 	t.Helper()
 	body := fmt.Sprintf(`{"pickup":{"lng":%g,"lat":%g},"dropoff":{"lng":%g,"lat":%g}}`, shortPickup.Lng, shortPickup.Lat, shortDropoff.Lng, shortDropoff.Lat)
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, asked.PublicURL()+"/v1/quotes", strings.NewReader(body))

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+	"unsafe"
 
 	"go.opentelemetry.io/otel/attribute"
 	sdk "go.opentelemetry.io/otel/sdk/trace"
@@ -160,9 +161,13 @@ func (r *Recorded) Kind() *Kind { return KindNamed(r.Name) }
 // Duration returns how long the hop took.
 func (r *Recorded) Duration() time.Duration { return time.Duration(r.Ended - r.Began) }
 
+// hopSize is what a hop takes without its texts: itself, its place in the ride's
+// list, and what the allocator rounds up.
+const hopSize = int(unsafe.Sizeof(Recorded{})) + 80
+
 // size is about what the hop takes in memory.
 func (r *Recorded) size() int {
-	return 240 + len(r.Key) + len(r.Cause) + len(r.Reason) + len(r.Frame) + len(r.Trace) + len(r.Span)
+	return hopSize + len(r.Key) + len(r.Cause) + len(r.Reason) + len(r.Frame) + len(r.Trace) + len(r.Span) + len(r.Source)
 }
 
 // decodeSpan returns the hop that a span records, and false for a span of a

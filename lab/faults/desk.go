@@ -79,6 +79,7 @@ const (
 type Desk struct {
 	// Fixed at creation.
 	faults []*fault
+	every  time.Duration // between two looks at the faults
 	log    *slog.Logger
 	wake   chan struct{} // one is on
 	stop   context.CancelFunc
@@ -91,9 +92,9 @@ type Desk struct {
 }
 
 // newDesk starts to watch the faults. The caller must Close the desk.
-func newDesk(log *slog.Logger, faults []*fault) *Desk {
+func newDesk(log *slog.Logger, every time.Duration, faults []*fault) *Desk {
 	ctx, stop := context.WithCancel(context.Background())
-	d := &Desk{faults: faults, log: log, wake: make(chan struct{}, 1), stop: stop, ended: make(chan struct{})}
+	d := &Desk{faults: faults, every: every, log: log, wake: make(chan struct{}, 1), stop: stop, ended: make(chan struct{})}
 	go func() {
 		defer close(d.ended)
 		d.checkAll(ctx)
@@ -250,7 +251,7 @@ func (d *Desk) mend(f *fault, why string) error {
 
 // checkAll looks at the faults regularly while one is on or spoken of.
 func (d *Desk) checkAll(ctx context.Context) {
-	tick := time.NewTicker(checkEvery)
+	tick := time.NewTicker(d.every)
 	defer tick.Stop()
 	for n := 0; ; n++ {
 		for _, f := range d.faults {
@@ -290,7 +291,7 @@ func (d *Desk) checkFault(ctx context.Context, f *fault, n int) {
 		return
 	case state == isOn && why != "":
 		_ = d.mend(f, why) // it is logged
-	case state == isOn && f.repeat != nil && n%int(time.Second/checkEvery) == 0:
+	case state == isOn && f.repeat != nil && n%int(time.Second/d.every) == 0:
 		d.change.Lock()
 		if d.isStillOn(f) {
 			f.repeat()

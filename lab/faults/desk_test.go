@@ -38,7 +38,7 @@ func (b *breakage) fault(lasts time.Duration) *fault {
 }
 
 func (b *breakage) desk(t *testing.T, lasts time.Duration) *Desk {
-	d := newDesk(slog.New(slog.DiscardHandler), []*fault{b.fault(lasts)})
+	d := newDesk(slog.New(slog.DiscardHandler), checkEvery, []*fault{b.fault(lasts)})
 	t.Cleanup(d.Close)
 	return d
 }
@@ -181,7 +181,7 @@ func TestAClosedDeskMendsAndBreaksNothingMore(t *testing.T) {
 
 func TestWhatCannotBeBrokenIsMendedAgain(t *testing.T) {
 	ended := 0
-	d := newDesk(slog.New(slog.DiscardHandler), []*fault{
+	d := newDesk(slog.New(slog.DiscardHandler), checkEvery, []*fault{
 		{id: "stuck", begin: func(context.Context) error { return errors.New("stuck") }, end: func() error { ended++; return nil },
 			measure: func(context.Context, *figures) {}},
 		{id: "none", impossible: "there is none"},

@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -33,12 +34,14 @@ type Config struct {
 
 	City City
 	Log  *slog.Logger
+
+	checkEvery time.Duration // 0: the constant of that name
 }
 
 // New returns a desk with the seven switches, all of them off. The caller must
 // Close it before the lines, and before the city ends.
 func New(c Config) *Desk {
-	return newDesk(c.Log, []*fault{c.slowPhone(), c.drop(), c.delay(), c.disconnect(), c.redisAway(), c.databaseAway(), c.providerDown()})
+	return newDesk(c.Log, cmp.Or(c.checkEvery, checkEvery), []*fault{c.slowPhone(), c.drop(), c.delay(), c.disconnect(), c.redisAway(), c.databaseAway(), c.providerDown()})
 }
 
 func (c Config) addPhones(_ context.Context, f *figures) { f.phones = c.City.Phones() }

@@ -76,7 +76,7 @@ func newBench(t *testing.T) *bench {
 
 	city := &fakeCity{phones: PhoneFigures{P50Ms: 1}, writable: store.CheckWritable}
 	c := Config{Riders: openEcho(t), Drivers: openEcho(t), Redis: openEcho(t), Provider: openEcho(t), File: path,
-		City: city, Log: slog.New(slog.DiscardHandler)}
+		City: city, Log: slog.New(slog.DiscardHandler), checkEvery: 10 * time.Millisecond}
 	d := New(c)
 	t.Cleanup(d.Close)
 	return &bench{d, t, c, city, store}
