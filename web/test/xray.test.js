@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { foldsOf, makeAxis, niceStep, segmentsOf } from '../xray/app/axis.js';
 import { bytes, count, duration, figure, percent, place, tickTime } from '../xray/app/format.js';
 import { histogram, indent, piecesOf } from '../xray/app/frame.js';
-import { answerTo, groupPhases, hopBeside, hopNumbered, isFolded, medianHop, noFilter, notableHop, numberOf, opensByItself, readRide, rideOfMedian, rowsOf, sharesOf, smallBars } from '../xray/app/model.js';
+import { answerTo, fittingPicks, groupPhases, hopBeside, hopNumbered, isFolded, medianHop, noFilter, notableHop, numberOf, opensByItself, readRide, rideOfMedian, rowsOf, sharesOf, smallBars } from '../xray/app/model.js';
 import { hopWords, wayOf } from '../xray/app/texts.js';
 import { readAddress, writeAddress } from '../xray/app/address.js';
 
@@ -83,6 +83,13 @@ test('a filter opens the phases that have such hops and leaves out the others', 
   assert.deepEqual(rows({ waits: true }), ['quote', 'route_call']);
   assert.deepEqual(rows({ wait: 'queue' }), ['request'], 'the time after a phase counts as well');
   assert.deepEqual(rows({ unseen: true }), []);
+});
+
+test('a filter shows that one of many positions which has such a hop', () => {
+  const missed = { seen: false }, positions = [9, 5, 3].map((us, i) => phase('position', us, [hop('position_acked', 0, us, i === 2 ? missed : {})], { nth: i + 1 })), groups = groupPhases(positions);
+  assert.deepEqual([...fittingPicks(groups, { ...noFilter(), unseen: true })], [['position', 3]]);
+  assert.deepEqual([...fittingPicks(groups, { ...noFilter(), wait: 'network' })], [], 'the shown one fits');
+  assert.deepEqual([...fittingPicks(groups, noFilter())], []);
 });
 
 test('the hop to begin with is the slowest against its median', () => {

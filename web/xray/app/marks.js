@@ -48,10 +48,10 @@ export function folds(p, noted) {
   });
 }
 
-/** The row next to the middle without words from one x to another. @param {number} from @param {number} to @param {{from: number, to: number}[]} noted */
+/** The row next to the middle without words from one x to another; that of the ticks where there is none. @param {number} from @param {number} to @param {{from: number, to: number}[]} noted */
 function freeRow(from, to, noted) {
   const half = (noted.length - 1) / 2, rows = noted.map((_, i) => i).sort((a, b) => Math.abs(a - half) - Math.abs(b - half));
-  return rows.find((i) => noted[i].to <= from || noted[i].from >= to) ?? rows[0] ?? 0;
+  return rows.find((i) => noted[i].to <= from || noted[i].from >= to) ?? -1;
 }
 
 /** @param {string} what @param {number} us @param {number} width */

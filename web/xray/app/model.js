@@ -121,6 +121,20 @@ export function rowsOf(groups, { isOpen, filter }) {
   return rows;
 }
 
+/**
+ * The members that a filter wants of groups whose shown one has no hop that
+ * passes: group id -> nth.
+ * @param {Group[]} groups @param {Filter} filter @returns {Map<string, number>}
+ */
+export function fittingPicks(groups, filter) {
+  const fits = (/** @type {Phase} */ p) => p.hops.some((h) => passes(h, filter)), picks = new Map();
+  for (const g of groups) {
+    const other = isFiltering(filter) && !fits(g.phase) && g.members.find(fits);
+    if (other) picks.set(g.id, other.nth ?? 0);
+  }
+  return picks;
+}
+
 /** The id of a hop's row stays when hops come before it. @param {Group} group @param {Hop} hop */
 export function hopRowID(group, hop) {
   const alike = group.phase.hops.filter((h) => h.name === hop.name && h.to === hop.to);

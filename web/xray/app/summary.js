@@ -37,7 +37,7 @@ function draw(node, ride, { chosen, onShare, tooLong }) {
   fill(node, el('h3', {}, 'Where ', el('b', {}, duration(whole)), ' went'),
     el(`div.bar-of.whole${isZoomed ? '' : '.alone'}`, {}, ordered.map((s) => (isZoomed && s !== largest ? sliver(s) : part(s, 'whole')))),
     isZoomed && el('span.zoomed', { 'aria-hidden': 'true' }, percent(restShare)), isZoomed && el('div.bar-of.rest', {}, rest.map((s) => part(s, 'rest'))),
-    el('ul.shares', { 'aria-hidden': 'true' }, ordered.slice(isZoomed ? 1 : 0).map((s) => el(`li${fits(s) || s.share < 0.0005 ? '.fits' : ''}`, {}, el(`i.of-${s.wait}`), labelOf(s)))));
+    el('ul.shares', { 'aria-hidden': 'true' }, ordered.slice(isZoomed ? 1 : 0).sort((a, b) => b.us - a.us).map((s) => el(`li${fits(s) || s.share < 0.01 * of ? '.fits' : ''}`, {}, el(`i.of-${s.wait}`), labelOf(s)))));
 }
 
 /** @param {Share} s */

@@ -1,6 +1,6 @@
 // One trip as a tree of phases and hops: what is shown, selected and open.
 import { el } from '../../app/dom.js';
-import { groupPhases, hopRowID, isFiltering, noFilter, notableHop, opensByItself, readRide, rideOfMedian, rowsOf } from './model.js';
+import { fittingPicks, groupPhases, hopRowID, isFiltering, noFilter, notableHop, opensByItself, readRide, rideOfMedian, rowsOf } from './model.js';
 import { renderFilters, renderHead, renderNotice } from './head.js';
 import { listenToSwipes, renderPhase, renderPhoneBar } from './phone.js';
 import { renderSummary } from './summary.js';
@@ -76,7 +76,15 @@ export class Waterfall {
   /** @returns {Actions} */
   #actions() {
     const flip = (/** @type {'ghost'|'doubt'} */ what) => () => { this.view[what] = !this.view[what]; this.render(); };
-    return { toggleGhost: flip('ghost'), toggleDoubt: flip('doubt'), goTo: (at) => this.#goTo(at), filter: (change) => { Object.assign(this.view.filter, change); this.render(); } };
+    return { toggleGhost: flip('ghost'), toggleDoubt: flip('doubt'), goTo: (at) => this.#goTo(at), filter: (change) => this.#filter(change) };
+  }
+
+  /** @param {Partial<Filter>} change */
+  #filter(change) {
+    Object.assign(this.view.filter, change);
+    for (const [id, nth] of fittingPicks(this.view.groups, this.view.filter)) this.picks.set(id, nth);
+    this.#regroup();
+    this.render();
   }
 
   get isPhone() {
