@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -111,7 +112,7 @@ func TestARideThatEndsEarlyIsShownToTheOperatorsAtItsQuotedFare(t *testing.T) {
 		}
 
 		page, list := r.operatorsPage(), getPath(c.api.Admin(), "/ops/suspects").Body.String()
-		if !strings.Contains(page, "<b>completed early</b> · driver d · trip "+string(r.trip)+", 2991 m short of the destination") {
+		if !strings.Contains(page, fmt.Sprintf(`<b>completed early</b> · driver d · trip <a href="/xray?trip=%[1]s">%[1]s</a>, 2991 m short of the destination`, r.trip)) {
 			t.Errorf("the operators see %s", page)
 		}
 		if !strings.Contains(list, `"reason":"completed early"`) || !strings.Contains(list, `"times":1,"trip_id":"`+string(r.trip)+`"`) {
