@@ -31,6 +31,15 @@ func withTracer(ratio float64) func(*Config) {
 func (w *testTown) hopsOf(id trips.TripID) []tracing.Recorded {
 	hops := w.cfg.Tracer.Ring().HopsOf(string(id))
 	slices.SortStableFunc(hops, func(a, b tracing.Recorded) int { return int(a.Ended - b.Ended) })
+
+	// The search records its reserve beside its round, which another goroutine
+	// records; on a clock that stands still they end at once.
+	round := []string{tracing.WindowWait.Name, tracing.CandidateSearch.Name, tracing.MatrixCall.Name, tracing.Assignment.Name}
+	for i := len(hops) - 2; i >= 0; i-- {
+		for n := i; n+1 < len(hops) && hops[n].Name == tracing.Reserve.Name && hops[n+1].Ended == hops[n].Ended && slices.Contains(round, hops[n+1].Name); n++ {
+			hops[n], hops[n+1] = hops[n+1], hops[n]
+		}
+	}
 	return hops
 }
 
