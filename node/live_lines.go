@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -109,11 +110,10 @@ func countMoves(r reading) int64 {
 // countRelayed counts the rows that the relay read and Redis took.
 func countRelayed(r reading) int64 { return r.values.sum("ridehail_relay_messages_total") }
 
-// countDirect counts offers, to drivers of this node too, and what else this
-// node sends to one other node.
+// countDirect counts what this node sends to one other node. An offer to a
+// driver of its own is a call in memory.
 func countDirect(r reading) (n int64) {
-	n = r.values.sum("ridehail_dispatch_offers_total", "outcome", "made")
-	for _, topic := range []string{topicWithdraw, topicDeclined, topicDriverGone, topicFleet, topicQuestion, topicAnswer, topicWaiting} {
+	for _, topic := range []string{topicOffer, topicWithdraw, topicDeclined, topicDriverGone, topicFleet, topicQuestion, topicAnswer, topicWaiting} {
 		n += r.values.sum("ridehail_events_published_total", "topic", topic)
 	}
 	return n
@@ -259,18 +259,18 @@ func lineOf(h *tracing.Recorded) int {
 	if kind == nil {
 		return -1
 	}
-	from, to := h.From, h.To
-	if kind.Mechanism == tracing.Database && to == tracing.Store {
+	from, to, mechanism := h.From, h.To, cmp.Or(h.Mechanism, kind.Mechanism)
+	if mechanism == tracing.Database && to == tracing.Store {
 		from = tracing.Gateway // the part that asks the database
 	}
 	return slices.IndexFunc(mapLines, func(l *mapLine) bool {
-		if kind.Mechanism == tracing.RPC && (from == tracing.OtherNode || to == tracing.OtherNode) {
+		if mechanism == tracing.RPC && (from == tracing.OtherNode || to == tracing.OtherNode) {
 			return l.mechanism == tracing.RPC && l.to == tracing.Provider && (from == tracing.Provider || to == tracing.Provider)
 		}
-		if kind.Mechanism == tracing.Direct && (from == tracing.Dispatch || to == tracing.Dispatch) {
+		if mechanism == tracing.Direct && (from == tracing.Dispatch || to == tracing.Dispatch) {
 			return l.mechanism == tracing.Direct && l.from == tracing.Dispatch
 		}
-		return l.mechanism == kind.Mechanism && (l.from == from && l.to == to || l.from == to && l.to == from)
+		return l.mechanism == mechanism && (l.from == from && l.to == to || l.from == to && l.to == from)
 	})
 }
 
@@ -280,8 +280,7 @@ func tripOf(h *tracing.Recorded) string {
 	if h.Phase == "" || h.Phase == tracing.Quote || len(h.Trace) != 32 {
 		return ""
 	}
-	t := h.Trace
-	return t[:8] + "-" + t[8:12] + "-" + t[12:16] + "-" + t[16:20] + "-" + t[20:]
+	return tracing.TripOf(h.Trace)
 }
 
 // describe says how the lines are.

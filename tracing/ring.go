@@ -108,7 +108,7 @@ func (r *Ring) keepLocked(id trace.TraceID, hop *Recorded) {
 	}
 
 	if hop.Phase != Quote {
-		ride.trip = traceText(id)
+		ride.trip = TripOf(id.String())
 	}
 	if hop.Name == Ride.Name {
 		ride.endedAt = hop.Ended
@@ -136,9 +136,9 @@ func (r *Ring) evictLocked(keep *keptRide) {
 	}
 }
 
-// traceText writes a trace id as the UUID that it is.
-func traceText(id trace.TraceID) string {
-	t := id.String()
+// TripOf returns the trip whose trace id is written in 32 digits.
+func TripOf(traceID string) string {
+	t := traceID
 	return t[:8] + "-" + t[8:12] + "-" + t[12:16] + "-" + t[16:20] + "-" + t[20:]
 }
 
