@@ -57,7 +57,7 @@ func (s *session) recordCommand(c command, a *answer) *frameHop {
 	wait.Cause = key
 	s.g.cfg.Tracer.Record(string(trip), wait, c.times.queuedAt, c.times.begunAt)
 
-	ack := s.newFrameHop(tracing.AckWritten, trip, phase, nth, key)
+	ack := s.hops().newFrameHop(tracing.AckWritten, trip, phase, nth, key)
 	if isRepeat {
 		ack.Code, ack.Reason = "repeated", repeat
 	}

@@ -140,7 +140,7 @@ func (g *Gateway) deliverTyping(user trips.Actor, t typingMark) {
 // those that were missed. It is queued under the lock, so that the goroutine
 // that delivers the next one queues behind it.
 func (s *session) deliverTripEvent(ev trips.Event, from origin) {
-	hop := s.newEventHop(ev, from)
+	hop := s.hops().newEventHop(ev, from)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
@@ -168,7 +168,7 @@ func (s *session) deliverTripEvent(ev trips.Event, from origin) {
 
 // deliverChat sends a chat message in its turn.
 func (s *session) deliverChat(m chat.Message, from origin) {
-	hop := s.newChatHop(m, from)
+	hop := s.hops().newChatHop(m, from)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
@@ -206,7 +206,7 @@ func (s *session) deliverReceipt(c payments.Charge, how outcome) {
 		s.g.metrics.delivery.countMessage(classReceipt, outcomeDuplicate)
 		return
 	}
-	s.out.sendFrameAs(&wire.ServerFrame{Body: &wire.ServerFrame_Receipt{Receipt: translate.EncodeReceipt(c)}}, how, s.newReceiptHop(c, how))
+	s.out.sendFrameAs(&wire.ServerFrame{Body: &wire.ServerFrame_Receipt{Receipt: translate.EncodeReceipt(c)}}, how, s.hops().newReceiptHop(c, how))
 }
 
 // followTripLocked makes t the session's trip. The phone has its events up to

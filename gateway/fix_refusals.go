@@ -51,7 +51,7 @@ func (s *session) refuseMalformedFix(f *wire.Fix, now time.Time) {
 func (s *session) refuseFix(why location.RejectReason, fix location.Fix, now time.Time) {
 	s.g.metrics.updates.WithLabelValues(string(why)).Inc()
 	if ride := s.traced.Load(); ride != nil && ride.takeFix(fix) {
-		s.recordRefusedFix(ride, why, fix, now)
+		ride.recordRefusedFix(why, fix, now)
 	}
 	last, _ := s.g.cfg.Drivers.Get(trips.DriverID(s.user.ID))
 	s.out.refuseFix(explainRefusedFix(why, fix, last.Fix, s.g.cfg.Drivers.FixFilter(), now), now)

@@ -34,12 +34,20 @@ var frameEnds = map[outcome]tracing.Hop{
 	outcomeGone:        {Code: "gone", Reason: "The connection ended before it was written.", IsFailure: true},
 }
 
-// newFrameHop begins a hop from here to the session's phone. The caller has
-// asked whether the trip is sampled.
-func (s *session) newFrameHop(kind *tracing.Kind, trip trips.TripID, phase tracing.Phase, nth int, cause string) *frameHop {
+// phoneHops makes the hops to one phone. Its methods are safe for any goroutine.
+type phoneHops struct {
+	g    *Gateway
+	user trips.Actor
+}
+
+func (s *session) hops() phoneHops { return phoneHops{s.g, s.user} }
+
+// newFrameHop begins a hop from here to the phone. The caller has asked whether
+// the trip is sampled.
+func (p phoneHops) newFrameHop(kind *tracing.Kind, trip trips.TripID, phase tracing.Phase, nth int, cause string) *frameHop {
 	h := kind.Hop(phase, nth)
-	h.To, h.Cause, h.Source = tracing.PhoneOf(s.user.Role), cause, s.g.cfg.Tracer.CallerLine(1)
-	return &frameHop{Hop: h, trip: trip, began: s.g.cfg.Now()}
+	h.To, h.Cause, h.Source = tracing.PhoneOf(p.user.Role), cause, p.g.cfg.Tracer.CallerLine(1)
+	return &frameHop{Hop: h, trip: trip, began: p.g.cfg.Now()}
 }
 
 // describe takes note of the frame as it travels. data is the encoded frame.
@@ -92,32 +100,32 @@ func (o origin) causeOf(message string) string {
 
 // newEventHop returns what is to be recorded of a trip event; nil if the trip
 // is not sampled.
-func (s *session) newEventHop(ev trips.Event, from origin) *frameHop {
-	if !s.g.cfg.Tracer.Samples(string(ev.Trip.ID)) {
+func (p phoneHops) newEventHop(ev trips.Event, from origin) *frameHop {
+	if !p.g.cfg.Tracer.Samples(string(ev.Trip.ID)) {
 		return nil
 	}
-	return s.newFrameHop(tracing.EventWritten, ev.Trip.ID, tracing.PhaseOf(ev.Kind), 0, from.causeOf(tracing.EventID(ev.Seq())))
+	return p.newFrameHop(tracing.EventWritten, ev.Trip.ID, tracing.PhaseOf(ev.Kind), 0, from.causeOf(tracing.EventID(ev.Seq())))
 }
 
 // newChatHop is newEventHop for a chat message.
-func (s *session) newChatHop(m chat.Message, from origin) *frameHop {
-	if !s.g.cfg.Tracer.Samples(string(m.Trip)) {
+func (p phoneHops) newChatHop(m chat.Message, from origin) *frameHop {
+	if !p.g.cfg.Tracer.Samples(string(m.Trip)) {
 		return nil
 	}
-	return s.newFrameHop(tracing.EventWritten, m.Trip, tracing.Chat, int(m.Seq), from.causeOf(tracing.ChatID(m.Seq)))
+	return p.newFrameHop(tracing.EventWritten, m.Trip, tracing.Chat, int(m.Seq), from.causeOf(tracing.ChatID(m.Seq)))
 }
 
 // newReceiptHop is newEventHop for a receipt, which is published or read from
 // the store.
-func (s *session) newReceiptHop(c payments.Charge, how outcome) *frameHop {
-	if !s.g.cfg.Tracer.Samples(string(c.Trip)) {
+func (p phoneHops) newReceiptHop(c payments.Charge, how outcome) *frameHop {
+	if !p.g.cfg.Tracer.Samples(string(c.Trip)) {
 		return nil
 	}
 	from := published
 	if how == outcomeRecovered {
 		from = kept
 	}
-	return s.newFrameHop(tracing.EventWritten, c.Trip, tracing.Receipt, 0, from.causeOf(tracing.ReceiptID))
+	return p.newFrameHop(tracing.EventWritten, c.Trip, tracing.Receipt, 0, from.causeOf(tracing.ReceiptID))
 }
 
 // maxClockOff bounds how far a phone's clock may be from the node's for the

@@ -39,14 +39,14 @@ type thought struct {
 
 // newOfferHop returns what is to be recorded of an offer; nil if its trip is not
 // sampled. The driver thinks from when it is written.
-func (s *session) newOfferHop(o dispatch.Offer) *frameHop {
-	if !s.g.cfg.Tracer.Samples(string(o.Trip.ID)) {
+func (p phoneHops) newOfferHop(o dispatch.Offer) *frameHop {
+	if !p.g.cfg.Tracer.Samples(string(o.Trip.ID)) {
 		return nil
 	}
-	h := s.newFrameHop(tracing.OfferWritten, o.Trip.ID, tracing.Offer, o.Nth, "offer:"+o.ID)
+	h := p.newFrameHop(tracing.OfferWritten, o.Trip.ID, tracing.Offer, o.Nth, "offer:"+o.ID)
 	// The answer may be read before onWritten is called.
-	s.g.beginThought(o, h.began)
-	h.onWritten = func(at time.Time) { s.g.thoughts.moveBegin(o.ID, h.began, at) }
+	p.g.beginThought(o, h.began)
+	h.onWritten = func(at time.Time) { p.g.thoughts.moveBegin(o.ID, h.began, at) }
 	return h
 }
 

@@ -25,7 +25,7 @@ func (g *Gateway) DeliverOffer(o dispatch.Offer) error {
 	}
 
 	for _, s := range to {
-		s.afterWelcome(func() { s.out.sendFrameAs(offerFrame(o), outcomeSent, s.newOfferHop(o)) })
+		s.afterWelcome(func() { s.out.sendFrameAs(offerFrame(o), outcomeSent, s.hops().newOfferHop(o)) })
 	}
 	return nil
 }

@@ -22,8 +22,12 @@ func fixKey(seq uint32) string { return "fix:" + strconv.FormatUint(uint64(seq),
 
 // tracedRide is a driver's sampled trip, from the reservation to the end.
 type tracedRide struct {
-	trip trips.TripID // fixed at creation
-	half int64        // of the last fix; the reader goroutine's
+	// Fixed at creation.
+	g     *Gateway
+	codec wire.Codec
+	trip  trips.TripID
+
+	half int64 // of the last fix; the reader goroutine's
 }
 
 // takeFix reports whether the fix is to be recorded.
@@ -42,37 +46,37 @@ func (s *session) traceRideLocked(t trips.Trip) {
 	case !on && ride != nil:
 		s.traced.Store(nil)
 	case on && (ride == nil || ride.trip != t.ID):
-		s.traced.Store(&tracedRide{trip: t.ID})
+		s.traced.Store(&tracedRide{g: s.g, codec: s.conn.codec, trip: t.ID})
 	}
 }
 
 // recordFix records how a fix came here and was stored.
-func (s *session) recordFix(ride *tracedRide, f *wire.Fix, received, moved time.Time) {
-	sent := s.newFixHop(f)
+func (r *tracedRide) recordFix(f *wire.Fix, received, moved time.Time) {
+	sent := r.newFixHop(f)
 	began := wire.FromMillis(f.AtMs)
 	if began.After(received) {
 		began, sent.Reason = received, "The phone's clock is ahead of the node's."
 	}
-	s.g.cfg.Tracer.Record(string(ride.trip), sent, began, received)
+	r.g.cfg.Tracer.Record(string(r.trip), sent, began, received)
 
 	stored := tracing.FixMoved.Hop(tracing.Position, int(f.Seq))
 	stored.Cause = fixKey(f.Seq)
-	s.g.cfg.Tracer.Record(string(ride.trip), stored, received, moved)
+	r.g.cfg.Tracer.Record(string(r.trip), stored, received, moved)
 }
 
 // recordRefusedFix records a fix that the filter refused.
-func (s *session) recordRefusedFix(ride *tracedRide, why location.RejectReason, fix location.Fix, received time.Time) {
+func (r *tracedRide) recordRefusedFix(why location.RejectReason, fix location.Fix, received time.Time) {
 	sent := tracing.FixSent.Hop(tracing.Position, int(fix.Seq))
 	sent.Code, sent.Reason, sent.IsFailure = string(why), "The position was not believed: the driver's phone is told why.", true
-	s.g.cfg.Tracer.Record(string(ride.trip), sent, received, received)
+	r.g.cfg.Tracer.Record(string(r.trip), sent, received, received)
 }
 
 // newFixHop begins the hop of a fix from the phone.
-func (s *session) newFixHop(f *wire.Fix) tracing.Hop {
+func (r *tracedRide) newFixHop(f *wire.Fix) tracing.Hop {
 	h := tracing.FixSent.Hop(tracing.Position, int(f.Seq))
 	frame := &wire.ClientFrame{Body: &wire.ClientFrame_Fix{Fix: f}}
 	h.Key, h.Frame = fixKey(f.Seq), frameText(frame)
-	if data, err := s.conn.codec.Append(nil, frame); err == nil {
+	if data, err := r.codec.Append(nil, frame); err == nil {
 		h.Bytes = len(data)
 	}
 	return h

@@ -44,7 +44,7 @@ func (s *session) receiveFix(f *wire.Fix, now time.Time) {
 		w.out.deliverPosition(id, fix, now)
 	}
 	if !moved.IsZero() {
-		s.recordFix(ride, f, now, moved)
+		ride.recordFix(f, now, moved)
 	}
 }
 

@@ -211,15 +211,15 @@ func (g *Gateway) endComeback(user trips.Actor, err error) (b comeback) {
 
 // newWelcomeHop records the lost connection of a phone that is back, and returns
 // what is to be recorded of its welcome; nil if that is not.
-func (s *session) newWelcomeHop(b comeback, w *wire.Welcome, r *wire.Resume, st trips.ResumeState) *frameHop {
+func (p phoneHops) newWelcomeHop(b comeback, w *wire.Welcome, r *wire.Resume, st trips.ResumeState) *frameHop {
 	if b.trip == "" {
 		return nil
 	}
 	if !b.lost.IsZero() {
-		s.g.recordLoss(s.user, b, b.back, "Here it came back.")
+		p.g.recordLoss(p.user, b, b.back, "Here it came back.")
 	}
 
-	h := s.newFrameHop(tracing.WelcomeWritten, b.trip, tracing.Resume, b.nth, "")
+	h := p.newFrameHop(tracing.WelcomeWritten, b.trip, tracing.Resume, b.nth, "")
 	h.Reason = "The trip as it stands; the phone keeps nothing of what it knew."
 	if w.Recovered {
 		h.Reason = fmt.Sprintf("Recovered: %d missed events and %d missed messages follow.",

@@ -65,7 +65,7 @@ func (s *session) sendWelcome(r *wire.Resume) error {
 	if s.user.Role == trips.RoleDriver {
 		w.NoOffersBecause = s.g.noOffersBecause(trips.DriverID(s.user.ID))
 	}
-	s.out.queueFrame(&wire.ServerFrame{Body: &wire.ServerFrame_Welcome{Welcome: w}}, outcomeSent, s.newWelcomeHop(back, w, r, st.ResumeState))
+	s.out.queueFrame(&wire.ServerFrame{Body: &wire.ServerFrame_Welcome{Welcome: w}}, outcomeSent, s.hops().newWelcomeHop(back, w, r, st.ResumeState))
 	s.releaseHeld()
 	s.out.flush()
 
@@ -79,7 +79,7 @@ func (s *session) sendWelcome(r *wire.Resume) error {
 
 	if s.user.Role == trips.RoleDriver {
 		for _, o := range s.g.cfg.Inbox.OffersOf(trips.DriverID(s.user.ID)) {
-			s.out.queueFrame(offerFrame(o), outcomeRecovered, s.newOfferHop(o))
+			s.out.queueFrame(offerFrame(o), outcomeRecovered, s.hops().newOfferHop(o))
 		}
 	}
 
