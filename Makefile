@@ -40,7 +40,8 @@ test: tools web ## install what the tests need, then check and test everything
 	ci/setup redis postgres pgbouncer chromium
 	ci/check
 	go build -race -o bin/ridehail-race ./cmd/ridehail
-	RIDEHAIL_TEST_REQUIRE=1 RIDEHAIL_BIN="$$PWD/bin/ridehail-race" ci/with-services go test -race -timeout 20m ./...
+# Many tests wait for a node or a clock, so three packages at a time keep two cores busy.
+	RIDEHAIL_TEST_REQUIRE=1 RIDEHAIL_BIN="$$PWD/bin/ridehail-race" ci/with-services go test -race -timeout 20m -p 3 ./...
 	RIDEHAIL_SIM_SEEDS=1000 go test -run Simulated ./dispatch ./payments ./gateway
 	RIDEHAIL_SIM_SEEDS=300 go test -run Simulated ./events ./internal/detector
 	cd web && npm test

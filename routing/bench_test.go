@@ -100,7 +100,7 @@ func BenchmarkSnap(b *testing.B) {
 	}
 }
 
-// BenchmarkContract is the part of BenchmarkOpen that builds the hierarchy.
+// BenchmarkContract is the part of BenchmarkGenerate that builds the hierarchy.
 func BenchmarkContract(b *testing.B) {
 	g := benchCity(b).graph
 	for b.Loop() {
@@ -133,9 +133,9 @@ func BenchmarkTile(b *testing.B) {
 	b.ReportMetric(float64(len(c.GeoJSON())), "bytes/GeoJSON")
 }
 
-func BenchmarkOpen(b *testing.B) {
+func BenchmarkGenerate(b *testing.B) {
 	for b.Loop() {
-		if _, err := Open("1"); err != nil {
+		if _, err := generate(1); err != nil {
 			b.Fatal(err)
 		}
 	}

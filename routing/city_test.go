@@ -11,7 +11,7 @@ import (
 )
 
 func TestTheSameSeedGivesTheSameBytes(t *testing.T) {
-	again, err := Open("")
+	again, err := generate(1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -22,6 +22,27 @@ func TestTheSameSeedGivesTheSameBytes(t *testing.T) {
 	}
 	if bytes.Equal(saved(t, c), saved(t, builtInCities[2]())) {
 		t.Fatal("seed 2 made the city of seed 1")
+	}
+}
+
+func TestTheNodesOfOneProcessShareTheirCity(t *testing.T) {
+	cities := make(chan *City)
+	for _, spec := range []string{"1", "", "01"} {
+		go func() {
+			city, err := Open(spec)
+			if err != nil {
+				t.Error(err)
+			}
+			cities <- city
+		}()
+	}
+	if a, b, c := <-cities, <-cities, <-cities; a != b || b != c {
+		t.Error("the city of one seed was made more than once")
+	}
+
+	other, err := Open("2")
+	if err != nil || other.Spec() != "2" {
+		t.Errorf("%v, %v", other.Spec(), err)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/ridehail/ridehail/location"
 	"github.com/ridehail/ridehail/routing/internal/citygen"
@@ -24,12 +25,7 @@ func Open(spec string) (*City, error) {
 	}
 
 	if seed, err := strconv.ParseUint(spec, 10, 64); err == nil {
-		city, err := NewCity(builtInPlan(citygen.Generate(seed)))
-		if err != nil {
-			return nil, fmt.Errorf("built-in city from seed %d: %w", seed, err)
-		}
-		city.spec = strconv.FormatUint(seed, 10)
-		return city, nil
+		return generated.open(seed)
 	}
 
 	f, err := os.Open(spec)
@@ -44,6 +40,40 @@ func Open(spec string) (*City, error) {
 	}
 
 	city.spec = spec
+	return city, nil
+}
+
+// generated keeps the city that was generated last, because the nodes of one
+// process share it: a city never changes, and takes half a second to make.
+var generated lastCity
+
+type lastCity struct {
+	mu   sync.Mutex // held while a city is made, so that it is made once
+	seed uint64
+	city *City
+}
+
+func (l *lastCity) open(seed uint64) (*City, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.city != nil && l.seed == seed {
+		return l.city, nil
+	}
+
+	city, err := generate(seed)
+	if err != nil {
+		return nil, err
+	}
+	l.seed, l.city = seed, city
+	return city, nil
+}
+
+func generate(seed uint64) (*City, error) {
+	city, err := NewCity(builtInPlan(citygen.Generate(seed)))
+	if err != nil {
+		return nil, fmt.Errorf("built-in city from seed %d: %w", seed, err)
+	}
+	city.spec = strconv.FormatUint(seed, 10)
 	return city, nil
 }
 
