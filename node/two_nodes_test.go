@@ -34,8 +34,9 @@ type phone struct {
 	fixesSent atomic.Int64
 }
 
-// startPhone connects a phone to a node until the test ends. If it loses that
-// node it tries the others.
+// startPhone connects a phone to a node until the test ends, and returns when
+// it was welcomed: what is told from now on, it hears. If it loses that node it
+// tries the others.
 func startPhone(t testing.TB, n *node.Node, role, id string, others ...*node.Node) *phone {
 	t.Helper()
 	servers := []string{n.PublicURL()}
@@ -43,10 +44,17 @@ func startPhone(t testing.TB, n *node.Node, role, id string, others ...*node.Nod
 		servers = append(servers, other.PublicURL())
 	}
 	phones := client.New(client.Config{Servers: servers})
+	welcomed := make(chan struct{}, 1)
 	p := &phone{t: t, frames: make(chan *wire.ServerFrame, 1000)}
 	p.Session = phones.NewSession(client.SessionConfig{
 		Token:   phones.DevTokens(role, id),
 		OnFrame: func(f *wire.ServerFrame, _ time.Time) { p.frames <- &wire.ServerFrame{Body: f.Body} },
+		OnWelcome: func(*wire.Welcome, bool) {
+			select {
+			case welcomed <- struct{}{}:
+			default: // it came back
+			}
+		},
 	})
 
 	ctx, stop := context.WithCancel(context.Background())
@@ -61,6 +69,11 @@ func startPhone(t testing.TB, n *node.Node, role, id string, others ...*node.Nod
 		phones.Close()
 	})
 
+	select {
+	case <-welcomed:
+	case <-time.After(30 * time.Second):
+		t.Fatalf("%s was not welcomed", id)
+	}
 	return p
 }
 
