@@ -13,17 +13,15 @@ import (
 // matter: ten times the noise of a busy machine.
 const longWay = 10 * time.Millisecond
 
-// leastShare is how much must be reached there of window / (round trip + the
-// server's own time). The disk of a busy server may take as long as the line.
+// leastShare is how much of window / round trip must be reached there.
 const leastShare = 0.5
 
 func (r rtt) judgeClaims(f rttFigures) []finding.Claim {
 	most, least := 0.0, 1.0
-	all := slices.Concat(f.redis, f.sql)
-	for _, s := range all {
+	for _, s := range slices.Concat(f.redis, f.sql) {
 		most = max(most, s.Share)
 		if s.RoundTrip >= longWay {
-			least = min(least, s.shareBeside(all))
+			least = min(least, s.Share)
 		}
 	}
 
@@ -31,22 +29,11 @@ func (r rtt) judgeClaims(f rttFigures) []finding.Claim {
 	return []finding.Claim{
 		{Text: "never above window / RTT", Law: "rate <= window / RTT", Source: "Little 1961", Exact: true,
 			Want: "<= 1", Got: fmt.Sprintf("%.3f of it", most), Holds: most > 0 && most <= 1},
-		{Text: "from 10 ms on at least half of it, the server's own time added to the RTT", Law: "distance is the wait", Source: "Dean 2009",
+		{Text: "from 10 ms on at least half of it", Law: "distance is the wait", Source: "Dean 2009",
 			Want: fmt.Sprintf(">= %.1f", leastShare), Got: fmt.Sprintf("%.2f", least), Holds: least >= leastShare},
 		{Text: "a ride waits for 6 round trips", Law: "time >= n x RTT", Source: "Cheshire 1996", Exact: true,
 			Want: fmt.Sprint(rideRoundTrips), Got: fmt.Sprintf("%g", waits), Holds: waits == rideRoundTrips && f.ride.Far >= rideRoundTrips*cityAway},
 	}
-}
-
-// shareBeside is Share with the server's own time added to the round trip: what
-// the same window took at no distance.
-func (s speed) shareBeside(all []speed) float64 {
-	for _, near := range all {
-		if near.Server == s.Server && near.Window == s.Window && near.RoundTrip == 0 {
-			return s.Share + s.PerSecond/near.PerSecond
-		}
-	}
-	return s.Share
 }
 
 func (r rtt) buildResult(f rttFigures, parts []finding.Part) finding.Result {
