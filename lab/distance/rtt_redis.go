@@ -138,9 +138,15 @@ func (a *asker) ask(window, turns int) (perSecond float64, err error) {
 		}
 	}
 
+	return bestRate(ends, window), nil
+}
+
+// bestRate returns the answers a second of the best stretch, where each turn
+// brought some.
+func bestRate(ends []time.Time, answers int) (perSecond float64) {
 	for i := stretch; i < len(ends); i++ {
 		took := ends[i].Sub(ends[i-stretch]).Seconds()
-		perSecond = max(perSecond, float64(stretch*window)/took)
+		perSecond = max(perSecond, float64(stretch*answers)/took)
 	}
-	return perSecond, nil
+	return perSecond
 }
