@@ -138,8 +138,7 @@ func (r *Ring) evictLocked(keep *keptRide) {
 
 // TripOf returns the trip whose trace id is written in 32 digits.
 func TripOf(traceID string) string {
-	t := traceID
-	return t[:8] + "-" + t[8:12] + "-" + t[12:16] + "-" + t[16:20] + "-" + t[20:]
+	return traceID[:8] + "-" + traceID[8:12] + "-" + traceID[12:16] + "-" + traceID[16:20] + "-" + traceID[20:]
 }
 
 // HopsOf returns what this node recorded of a trip, with its quote, in no order.

@@ -193,8 +193,8 @@ func (a *assembly) doubtOf(node string) Micros {
 	return 0
 }
 
-// numbered are the phases that happen several times. Others have one group,
-// by any number.
+// numbered are the phases that happen several times. Others have one group, and
+// the numbers of their hops do not count.
 var numbered = []tracing.Phase{tracing.Match, tracing.Offer, tracing.Position, tracing.Chat, tracing.Resume}
 
 // groupPhases puts the steps of each phase and number together.
